@@ -1,0 +1,196 @@
+package config
+
+import (
+	"archive/zip"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+var durationType = reflect.TypeFor[time.Duration]()
+
+var (
+	namePattern   = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]*$`)
+	regionPattern = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[1-9]$`)
+	hostPattern   = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+)
+
+// retentionDays are the values CloudWatch Logs accepts.
+// https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
+var retentionDays = []int{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
+
+// checker collects problems; every method adds one where its rule fails.
+type checker struct{ problems []Problem }
+
+func (c *checker) add(key string, value any, format string, args ...any) {
+	c.problems = append(c.problems, Problem{key, fmt.Sprint(value), fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) matches(key, value string, pattern *regexp.Regexp, want string) {
+	switch {
+	case value == "":
+		c.add(key, value, "required: %s", want)
+	case !pattern.MatchString(value):
+		c.add(key, value, "want %s", want)
+	}
+}
+
+func (c *checker) oneOf(key, value string, allowed ...string) {
+	if !slices.Contains(allowed, value) {
+		c.add(key, value, "want one of: %s", strings.Join(allowed, ", "))
+	}
+}
+
+func (c *checker) between(key string, value, low, high float64) {
+	if !(value >= low && value <= high) {
+		c.add(key, value, "want %v to %v", low, high)
+	}
+}
+
+func (c *checker) duration(key string, value, low, high time.Duration) {
+	if value < low || value > high {
+		c.add(key, value, "want %v to %v", low, high)
+	}
+}
+
+// check returns every problem that can be found without asking AWS.
+func (c Config) check() []Problem {
+	var k checker
+	k.matches("team_name", c.TeamName, namePattern, "letters and digits, starting with a letter")
+	k.matches("environment", c.Environment, namePattern, "letters and digits, starting with a letter")
+	k.matches("source_region", c.SourceRegion, regionPattern, "an AWS region like eu-west-1")
+	k.matches("target_region", c.TargetRegion, regionPattern, "an AWS region like eu-central-1")
+	if c.SourceRegion != "" && c.SourceRegion == c.TargetRegion {
+		k.add("target_region", c.TargetRegion, "must differ from source_region: one public name can be split only between regions")
+	}
+	c.checkCIDR(&k)
+	c.checkDomain(&k)
+	c.checkFunction(&k)
+	c.checkShift(&k)
+	c.checkRest(&k)
+	if len(k.problems) == 0 {
+		c.checkNames(&k)
+	}
+	return k.problems
+}
+
+func (c Config) checkCIDR(k *checker) {
+	if len(c.AllowedCIDR) == 0 {
+		k.add("allowed_cidr", "", "required: at least one CIDR; 0.0.0.0/0 lets everybody in")
+	}
+	for _, text := range c.AllowedCIDR {
+		prefix, err := netip.ParsePrefix(text)
+		switch {
+		case err != nil:
+			k.add("allowed_cidr", text, "not a CIDR: want an address and a prefix length, like 203.0.113.0/24")
+		case prefix.Masked() != prefix:
+			k.add("allowed_cidr", text, "has host bits set; did you mean %s?", prefix.Masked())
+		}
+	}
+}
+
+func (c Config) checkDomain(k *checker) {
+	k.matches("domain.name", c.Domain.Name, hostPattern, "a lower-case DNS name like api.example.com")
+	k.matches("domain.zone", c.Domain.Zone, hostPattern, "a lower-case DNS name like example.com")
+	if !strings.HasSuffix(c.Domain.Name, "."+c.Domain.Zone) && hostPattern.MatchString(c.Domain.Zone) {
+		k.add("domain.name", c.Domain.Name, "must be a name inside the zone %s", c.Domain.Zone)
+	}
+	if longest := len(c.ProbeName(c.TargetRegion)); longest > 253 {
+		k.add("domain.name", c.Domain.Name, "the per-region name %s would be longer than 253 characters", c.ProbeName(c.TargetRegion))
+	}
+	// ACM: the first name of a certificate becomes its common name.
+	if len(c.Domain.Name) > 64 {
+		k.add("domain.name", c.Domain.Name, "longer than 64 characters, the limit of a certificate's common name")
+	}
+}
+
+func (c Config) checkFunction(k *checker) {
+	checkArtifact(k, "function.api", c.Function.API)
+	checkArtifact(k, "function.forward", c.Function.Forward)
+	k.oneOf("function.architecture", c.Function.Architecture, "arm64", "x86_64")
+	k.between("function.memory_mb", float64(c.Function.MemoryMB), 128, 10240)
+	// API Gateway gives up after 29 s, so a longer function can only be billed.
+	k.duration("function.timeout", c.Function.Timeout, time.Second, 29*time.Second)
+	if !strings.HasPrefix(c.Function.HealthPath, "/") {
+		k.add("function.health_path", c.Function.HealthPath, "want a path starting with /")
+	}
+}
+
+func checkArtifact(k *checker, key, path string) {
+	if path == "" {
+		return // the default beside the tapctl binary; checked where it is used
+	}
+	if err := CheckArtifact(path); err != nil {
+		k.add(key, path, "%v", err)
+	}
+}
+
+// CheckArtifact says what keeps the file from being a Lambda package for
+// provided.al2023: a zip with an executable file bootstrap at its root.
+func CheckArtifact(path string) error {
+	archive, err := zip.OpenReader(path)
+	if err != nil {
+		return fmt.Errorf("cannot be read as a zip (%w); run: make build", err)
+	}
+	defer archive.Close()
+	for _, file := range archive.File {
+		if file.Name == "bootstrap" {
+			if file.Mode()&0o111 == 0 {
+				return fmt.Errorf("its bootstrap is not executable")
+			}
+			return nil
+		}
+	}
+	return fmt.Errorf("has no file bootstrap at its root, which provided.al2023 runs")
+}
+
+func (c Config) checkShift(k *checker) {
+	k.between("shift.step", c.Shift.Step, 1, 100)
+	k.between("shift.to", c.Shift.To, 1, 100)
+	k.between("shift.max_exposure", c.Shift.MaxExposure, 0.01, 100)
+	if c.Shift.Step != float64(int(c.Shift.Step)) {
+		k.add("shift.step", c.Shift.Step, "want a whole percent: Route 53 weights are integers")
+	}
+	if c.Shift.To != float64(int(c.Shift.To)) {
+		k.add("shift.to", c.Shift.To, "want a whole percent: Route 53 weights are integers")
+	}
+	k.duration("shift.bake", c.Shift.Bake, time.Second, 24*time.Hour)
+	k.duration("shift.settle", c.Shift.Settle, 0, time.Hour)
+	k.duration("shift.sync_timeout", c.Shift.SyncTimeout, 10*time.Second, time.Hour)
+	k.duration("shift.hold_timeout", c.Shift.HoldTimeout, time.Second, 24*time.Hour)
+	k.duration("shift.poll", c.Shift.Poll, time.Second, 5*time.Minute)
+	k.oneOf("shift.on_signal", c.Shift.OnSignal, "rollback", "hold")
+	k.oneOf("shift.on_alarm_at_start", c.Shift.OnAlarmAtStart, "refuse", "ignore")
+}
+
+func (c Config) checkRest(k *checker) {
+	k.duration("lease.heartbeat", c.Lease.Heartbeat, time.Second, time.Hour)
+	if c.Lease.TTL < 3*c.Lease.Heartbeat {
+		k.add("lease.ttl", c.Lease.TTL, "must be at least three heartbeats (%v)", 3*c.Lease.Heartbeat)
+	}
+	k.between("probe.count", float64(c.Probe.Count), 1, 100)
+	k.duration("probe.timeout", c.Probe.Timeout, 100*time.Millisecond, time.Minute)
+	k.between("probe.max_failures", float64(c.Probe.MaxFailures), 0, 1000)
+	k.between("alarms.lambda_errors", c.Alarms.LambdaErrors, 0.001, 1e9)
+	k.duration("alarms.lambda_duration", c.Alarms.LambdaDuration, time.Millisecond, 15*time.Minute)
+	k.between("alarms.api_4xx", c.Alarms.API4XX, 0.001, 1e9)
+	k.between("alarms.api_5xx", c.Alarms.API5XX, 0.001, 1e9)
+	k.duration("alarms.api_latency", c.Alarms.APILatency, time.Millisecond, time.Minute)
+	k.between("alarms.dynamodb_throttles", c.Alarms.DynamoDBThrottles, 0.001, 1e9)
+	if !slices.Contains(retentionDays, c.Logs.RetentionDays) {
+		k.add("logs.retention_days", c.Logs.RetentionDays, "CloudWatch Logs accepts only %v", retentionDays)
+	}
+	k.oneOf("infra.provider", c.Infra.Provider, "auto", "aws", "local")
+	k.duration("infra.timeout", c.Infra.Timeout, time.Minute, 6*time.Hour)
+	k.between("aws.https_port", float64(c.AWS.HTTPSPort), 1, 65535)
+	if c.AWS.EndpointURL != "" {
+		if u, err := url.Parse(c.AWS.EndpointURL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+			k.add("aws.endpoint_url", c.AWS.EndpointURL, "want an http or https URL")
+		}
+	}
+}

@@ -1,0 +1,132 @@
+// Package config reads and checks what the operator configured: one file,
+// TAPCTL_* variables over it, flags over both. It reports every problem at
+// once, each with its key, its value and the reason, before anything runs.
+package config
+
+import (
+	"time"
+)
+
+// Config is everything the operator may set. Keys in the file and in TAPCTL_*
+// variables follow the mapstructure tags (shift.bake, TAPCTL_SHIFT_BAKE).
+type Config struct {
+	TeamName     string   `mapstructure:"team_name"`
+	Environment  string   `mapstructure:"environment"`
+	Owner        string   `mapstructure:"owner"`   // tag Owner; default: team_name
+	Purpose      string   `mapstructure:"purpose"` // tag Purpose
+	SourceRegion string   `mapstructure:"source_region"`
+	TargetRegion string   `mapstructure:"target_region"`
+	AllowedCIDR  []string `mapstructure:"allowed_cidr"`
+
+	Domain   Domain   `mapstructure:"domain"`
+	Function Function `mapstructure:"function"`
+	Shift    Shift    `mapstructure:"shift"`
+	Lease    Lease    `mapstructure:"lease"`
+	Probe    Probe    `mapstructure:"probe"`
+	Alarms   Alarms   `mapstructure:"alarms"`
+	Logs     Logs     `mapstructure:"logs"`
+	Infra    Infra    `mapstructure:"infra"`
+	AWS      AWS      `mapstructure:"aws"`
+}
+
+// Domain names the public record whose weights move the traffic.
+type Domain struct {
+	Name string `mapstructure:"name"` // the name users call: api.example.com
+	Zone string `mapstructure:"zone"` // the hosted zone it lives in: example.com
+}
+
+// Function is the application's own code and how it runs.
+type Function struct {
+	API          string        `mapstructure:"api"`     // zip with the bootstrap of the application
+	Forward      string        `mapstructure:"forward"` // zip with the bootstrap of the forwarder
+	Architecture string        `mapstructure:"architecture"`
+	MemoryMB     int           `mapstructure:"memory_mb"`
+	Timeout      time.Duration `mapstructure:"timeout"`
+	HealthPath   string        `mapstructure:"health_path"`
+}
+
+// Shift is the default plan of a shift. Percents are 0..100.
+type Shift struct {
+	Step           float64       `mapstructure:"step"`            // percent per step
+	To             float64       `mapstructure:"to"`              // where the last step ends
+	Bake           time.Duration `mapstructure:"bake"`            // time a step is watched
+	Settle         time.Duration `mapstructure:"settle"`          // after INSYNC: TTL plus metric delay
+	SyncTimeout    time.Duration `mapstructure:"sync_timeout"`    // longest wait for INSYNC
+	HoldTimeout    time.Duration `mapstructure:"hold_timeout"`    // longest time without a verdict before a retreat
+	Poll           time.Duration `mapstructure:"poll"`            // between two looks
+	MaxExposure    float64       `mapstructure:"max_exposure"`    // cap on the share of users on green's code
+	OnSignal       string        `mapstructure:"on_signal"`       // rollback | hold
+	OnAlarmAtStart string        `mapstructure:"on_alarm_at_start"` // refuse | ignore
+}
+
+// Lease bounds how long a dead runner keeps others out.
+type Lease struct {
+	TTL       time.Duration `mapstructure:"ttl"`
+	Heartbeat time.Duration `mapstructure:"heartbeat"`
+}
+
+// Probe is tapctl's own traffic at green, which judges a step even when no
+// user is there.
+type Probe struct {
+	Count       int           `mapstructure:"count"`        // requests per poll
+	Timeout     time.Duration `mapstructure:"timeout"`      // real time
+	MaxFailures int           `mapstructure:"max_failures"` // more than this in one step is a red step
+}
+
+// Alarms are the thresholds of the alarms (defaults: product.md section 3).
+type Alarms struct {
+	LambdaErrors      float64       `mapstructure:"lambda_errors"`
+	LambdaDuration    time.Duration `mapstructure:"lambda_duration"`
+	API4XX            float64       `mapstructure:"api_4xx"`
+	API5XX            float64       `mapstructure:"api_5xx"`
+	APILatency        time.Duration `mapstructure:"api_latency"`
+	DynamoDBThrottles float64       `mapstructure:"dynamodb_throttles"`
+}
+
+// Logs is how long logs are kept.
+type Logs struct {
+	RetentionDays int `mapstructure:"retention_days"`
+}
+
+// Infra is how Pulumi is run.
+type Infra struct {
+	// Provider says whose AWS provider creates resources: "aws" is Pulumi's
+	// own plugin, "local" the in-process one of the embedded AWS, "auto"
+	// picks local where the embedded AWS answers.
+	Provider        string        `mapstructure:"provider"`
+	BackendURL      string        `mapstructure:"backend_url"`
+	SecretsProvider string        `mapstructure:"secrets_provider"`
+	Pulumi          string        `mapstructure:"pulumi"` // path of the CLI; default: beside tapctl, then PATH
+	Timeout         time.Duration `mapstructure:"timeout"` // of one stack operation, real time
+}
+
+// AWS redirects tapctl to something other than real AWS.
+type AWS struct {
+	EndpointURL string `mapstructure:"endpoint_url"`
+	DNSServer   string `mapstructure:"dns_server"` // host:port asked for the public name; default: the system's resolver
+	HTTPSPort   int    `mapstructure:"https_port"` // where the front doors listen; default 443
+	CABundle    string `mapstructure:"ca_bundle"`  // PEM file of further roots for the front doors
+}
+
+// Defaults are the values of keys that are not set. Keys that have none are
+// required or empty.
+func Defaults() Config {
+	return Config{
+		Purpose:     "region migration",
+		AllowedCIDR: []string{"0.0.0.0/0"},
+		Function: Function{
+			Architecture: "arm64", MemoryMB: 256, Timeout: 10 * time.Second, HealthPath: "/healthz",
+		},
+		Shift: Shift{
+			Step: 10, To: 100, Bake: 5 * time.Minute, Settle: 2 * time.Minute, SyncTimeout: 5 * time.Minute,
+			HoldTimeout: 10 * time.Minute, Poll: 15 * time.Second, MaxExposure: 100,
+			OnSignal: "rollback", OnAlarmAtStart: "refuse",
+		},
+		Lease:  Lease{TTL: 10 * time.Minute, Heartbeat: time.Minute},
+		Probe:  Probe{Count: 5, Timeout: 5 * time.Second, MaxFailures: 2},
+		Alarms: Alarms{LambdaErrors: 1, LambdaDuration: 3 * time.Second, API4XX: 5, API5XX: 1, APILatency: 2 * time.Second, DynamoDBThrottles: 1},
+		Logs:   Logs{RetentionDays: 30},
+		Infra:  Infra{Provider: "auto", Timeout: 30 * time.Minute},
+		AWS:    AWS{HTTPSPort: 443},
+	}
+}

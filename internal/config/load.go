@@ -1,0 +1,236 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/spf13/viper"
+)
+
+// Problem is one thing wrong with the configuration.
+type Problem struct {
+	Key    string `json:"key"`
+	Value  string `json:"value"`
+	Reason string `json:"reason"`
+}
+
+// Error is every problem of a configuration. It is a usage error: nothing has
+// run and nothing has changed.
+type Error struct {
+	File     string
+	Problems []Problem
+}
+
+// Error implements error: one line per problem.
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "configuration %s: %d problem(s)", e.File, len(e.Problems))
+	for _, p := range e.Problems {
+		fmt.Fprintf(&b, "\n  %s = %q: %s", p.Key, p.Value, p.Reason)
+	}
+	return b.String()
+}
+
+// ExitCode is 2: usage or configuration.
+func (e *Error) ExitCode() int { return 2 }
+
+// Hint is the next command to type.
+func (e *Error) Hint() string {
+	return "correct the keys above, then run: tapctl validate -c " + e.File
+}
+
+// EnvPrefix starts the variable of every key: TAPCTL_SHIFT_BAKE is shift.bake.
+const EnvPrefix = "TAPCTL"
+
+// Load reads the file, lays TAPCTL_* variables and then the overrides (flags;
+// key -> value) over it, and checks the result. Relative paths in the file are
+// relative to the file. A failed check returns *Error with all problems.
+func Load(file string, overrides map[string]any) (Config, error) {
+	v := viper.New()
+	v.SetConfigFile(file)
+	v.SetConfigType("yaml")
+	v.SetEnvPrefix(EnvPrefix)
+	v.SetEnvKeyReplacer(strings.NewReplacer(".", "_"))
+	v.AutomaticEnv()
+	for key, value := range flatten(Defaults()) {
+		v.SetDefault(key, value)
+	}
+	if err := v.ReadInConfig(); err != nil {
+		return Config{}, unreadable(file, err)
+	}
+	for key, value := range overrides {
+		v.Set(key, value)
+	}
+	config, problems := decode(v)
+	config.resolvePaths(filepath.Dir(file))
+	problems = append(problems, config.check()...)
+	if len(problems) > 0 {
+		return Config{}, &Error{File: file, Problems: unique(problems)}
+	}
+	return config, nil
+}
+
+func unreadable(file string, err error) error {
+	reason := err.Error()
+	if errors.Is(err, os.ErrNotExist) {
+		reason = "no such file; name one with -c, or start from configs/local.yaml"
+	}
+	return &Error{File: file, Problems: []Problem{{Key: "config", Value: file, Reason: reason}}}
+}
+
+// decode reports unknown keys and wrong types as problems, each by its key.
+func decode(v *viper.Viper) (Config, []Problem) {
+	var config Config
+	var problems []Problem
+	known := flatten(Defaults())
+	for _, key := range v.AllKeys() {
+		if _, ok := known[key]; !ok {
+			problems = append(problems, Problem{key, fmt.Sprint(v.Get(key)), "unknown key" + closest(key, known)})
+		}
+	}
+	for key := range known {
+		if err := decodeKey(&config, key, v.Get(key)); err != nil {
+			problems = append(problems, Problem{key, fmt.Sprint(v.Get(key)), err.Error()})
+		}
+	}
+	slices.SortFunc(problems, func(a, b Problem) int { return strings.Compare(a.Key, b.Key) })
+	return config, problems
+}
+
+func decodeKey(config *Config, key string, value any) error {
+	nested := value
+	parts := strings.Split(key, ".")
+	for _, part := range slices.Backward(parts) {
+		nested = map[string]any{part: nested}
+	}
+	decoder, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{
+		Result:           config,
+		WeaklyTypedInput: true,
+		ErrorUnused:      true,
+		DecodeHook: mapstructure.ComposeDecodeHookFunc(
+			mapstructure.StringToTimeDurationHookFunc(), rejectBareDuration, mapstructure.StringToSliceHookFunc(",")),
+	})
+	if err != nil {
+		return err
+	}
+	if err := decoder.Decode(nested); err != nil {
+		return wrongType(reflect.ValueOf(*config), parts)
+	}
+	return nil
+}
+
+// rejectBareDuration refuses "bake: 5": mapstructure would take it for 5 ns.
+func rejectBareDuration(from, to reflect.Type, value any) (any, error) {
+	if to == durationType && from != durationType && from.Kind() != reflect.String {
+		return nil, errors.New("a duration needs a unit")
+	}
+	return value, nil
+}
+
+func wrongType(v reflect.Value, parts []string) error {
+	for _, part := range parts {
+		for i := range v.NumField() {
+			if v.Type().Field(i).Tag.Get("mapstructure") == part {
+				v = v.Field(i)
+				break
+			}
+		}
+	}
+	if v.Type() == durationType {
+		return errors.New(`want a duration with its unit, like "5m" or "90s"`)
+	}
+	return fmt.Errorf("want a %s", map[reflect.Kind]string{
+		reflect.String: "text", reflect.Int: "whole number", reflect.Float64: "number", reflect.Slice: "list",
+	}[v.Kind()])
+}
+
+func closest(key string, known map[string]any) string {
+	best, bestDistance := "", 4
+	for candidate := range known {
+		if d := distance(key, candidate); d < bestDistance || (d == bestDistance && candidate < best) {
+			best, bestDistance = candidate, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %s?", best)
+}
+
+// distance is the Levenshtein distance of two short keys.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// Keys are all configuration keys, sorted.
+func Keys() []string {
+	known := flatten(Defaults())
+	keys := make([]string, 0, len(known))
+	for key := range known {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func flatten(config Config) map[string]any {
+	flat := map[string]any{}
+	flattenInto(flat, "", reflect.ValueOf(config))
+	return flat
+}
+
+func flattenInto(flat map[string]any, prefix string, v reflect.Value) {
+	for i := range v.NumField() {
+		key := prefix + v.Type().Field(i).Tag.Get("mapstructure")
+		if v.Field(i).Kind() == reflect.Struct {
+			flattenInto(flat, key+".", v.Field(i))
+			continue
+		}
+		flat[key] = v.Field(i).Interface()
+	}
+}
+
+func unique(problems []Problem) []Problem {
+	seen := map[string]bool{}
+	kept := problems[:0]
+	for _, p := range problems {
+		if !seen[p.Key] {
+			kept = append(kept, p)
+		}
+		seen[p.Key] = true
+	}
+	return kept
+}
+
+func (c *Config) resolvePaths(dir string) {
+	for _, path := range []*string{&c.Function.API, &c.Function.Forward, &c.AWS.CABundle, &c.Infra.Pulumi} {
+		if *path != "" && !filepath.IsAbs(*path) {
+			*path = filepath.Join(dir, *path)
+		}
+	}
+	if c.Owner == "" {
+		c.Owner = c.TeamName
+	}
+}
