@@ -180,6 +180,7 @@ func (c Config) checkRest(k *checker) {
 	k.duration("alarms.lambda_duration", c.Alarms.LambdaDuration, time.Millisecond, 15*time.Minute)
 	k.between("alarms.api_4xx", c.Alarms.API4XX, 0.001, 1e9)
 	k.between("alarms.api_5xx", c.Alarms.API5XX, 0.001, 1e9)
+	k.between("alarms.api_5xx_rate", c.Alarms.API5XXRate, 0.0001, 1)
 	k.duration("alarms.api_latency", c.Alarms.APILatency, time.Millisecond, time.Minute)
 	k.between("alarms.dynamodb_throttles", c.Alarms.DynamoDBThrottles, 0.001, 1e9)
 	if !slices.Contains(retentionDays, c.Logs.RetentionDays) {

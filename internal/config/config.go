@@ -47,15 +47,15 @@ type Function struct {
 
 // Shift is the default plan of a shift. Percents are 0..100.
 type Shift struct {
-	Step           float64       `mapstructure:"step"`            // percent per step
-	To             float64       `mapstructure:"to"`              // where the last step ends
-	Bake           time.Duration `mapstructure:"bake"`            // time a step is watched
-	Settle         time.Duration `mapstructure:"settle"`          // after INSYNC: TTL plus metric delay
-	SyncTimeout    time.Duration `mapstructure:"sync_timeout"`    // longest wait for INSYNC
-	HoldTimeout    time.Duration `mapstructure:"hold_timeout"`    // longest time without a verdict before a retreat
-	Poll           time.Duration `mapstructure:"poll"`            // between two looks
-	MaxExposure    float64       `mapstructure:"max_exposure"`    // cap on the share of users on green's code
-	OnSignal       string        `mapstructure:"on_signal"`       // rollback | hold
+	Step           float64       `mapstructure:"step"`              // percent per step
+	To             float64       `mapstructure:"to"`                // where the last step ends
+	Bake           time.Duration `mapstructure:"bake"`              // time a step is watched
+	Settle         time.Duration `mapstructure:"settle"`            // after INSYNC: TTL plus metric delay
+	SyncTimeout    time.Duration `mapstructure:"sync_timeout"`      // longest wait for INSYNC
+	HoldTimeout    time.Duration `mapstructure:"hold_timeout"`      // longest time without a verdict before a retreat
+	Poll           time.Duration `mapstructure:"poll"`              // between two looks
+	MaxExposure    float64       `mapstructure:"max_exposure"`      // cap on the share of users on green's code
+	OnSignal       string        `mapstructure:"on_signal"`         // rollback | hold
 	OnAlarmAtStart string        `mapstructure:"on_alarm_at_start"` // refuse | ignore
 }
 
@@ -79,6 +79,7 @@ type Alarms struct {
 	LambdaDuration    time.Duration `mapstructure:"lambda_duration"`
 	API4XX            float64       `mapstructure:"api_4xx"`
 	API5XX            float64       `mapstructure:"api_5xx"`
+	API5XXRate        float64       `mapstructure:"api_5xx_rate"` // 0..1; Route 53's own brake watches this one
 	APILatency        time.Duration `mapstructure:"api_latency"`
 	DynamoDBThrottles float64       `mapstructure:"dynamodb_throttles"`
 }
@@ -96,7 +97,7 @@ type Infra struct {
 	Provider        string        `mapstructure:"provider"`
 	BackendURL      string        `mapstructure:"backend_url"`
 	SecretsProvider string        `mapstructure:"secrets_provider"`
-	Pulumi          string        `mapstructure:"pulumi"` // path of the CLI; default: beside tapctl, then PATH
+	Pulumi          string        `mapstructure:"pulumi"`  // path of the CLI; default: beside tapctl, then PATH
 	Timeout         time.Duration `mapstructure:"timeout"` // of one stack operation, real time
 }
 
@@ -124,7 +125,7 @@ func Defaults() Config {
 		},
 		Lease:  Lease{TTL: 10 * time.Minute, Heartbeat: time.Minute},
 		Probe:  Probe{Count: 5, Timeout: 5 * time.Second, MaxFailures: 2},
-		Alarms: Alarms{LambdaErrors: 1, LambdaDuration: 3 * time.Second, API4XX: 5, API5XX: 1, APILatency: 2 * time.Second, DynamoDBThrottles: 1},
+		Alarms: Alarms{LambdaErrors: 1, LambdaDuration: 3 * time.Second, API4XX: 5, API5XX: 1, API5XXRate: 0.05, APILatency: 2 * time.Second, DynamoDBThrottles: 1},
 		Logs:   Logs{RetentionDays: 30},
 		Infra:  Infra{Provider: "auto", Timeout: 30 * time.Minute},
 		AWS:    AWS{HTTPSPort: 443},

@@ -1,0 +1,253 @@
+package infra
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/acm"
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/apigateway"
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/dynamodb"
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/iam"
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/kms"
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/route53"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// BaseProgram provisions what both regions share and nobody may lose: keys,
+// the global table, the control table, the API Gateway account role and the
+// certificates (shared because both regions validate the public name by the
+// one and same DNS record).
+func BaseProgram(in Input) pulumi.RunFunc {
+	return func(ctx *pulumi.Context) error {
+		providers, err := in.providers(ctx)
+		if err != nil {
+			return err
+		}
+		b := base{Input: in, ctx: ctx, providers: providers, keys: map[string]*kms.Key{}}
+		return steps(b.accountRole, b.customerKeys, b.tables, b.certificates)
+	}
+}
+
+type base struct {
+	Input
+	ctx       *pulumi.Context
+	providers map[string]pulumi.ProviderResource
+	keys      map[string]*kms.Key
+}
+
+func (b *base) regions() []string {
+	return []string{b.Config.SourceRegion, b.Config.TargetRegion}
+}
+
+// in keeps a resource in its region and out of harm: base is protected.
+func (b *base) in(region string, more ...pulumi.ResourceOption) []pulumi.ResourceOption {
+	return append([]pulumi.ResourceOption{pulumi.Provider(b.providers[region]), pulumi.Protect(true)}, more...)
+}
+
+// accountRole lets API Gateway write logs. The setting is one per account and
+// region, so no cell may own it.
+func (b *base) accountRole() error {
+	trust, err := trustPolicy("apigateway.amazonaws.com")
+	if err != nil {
+		return err
+	}
+	role, err := iam.NewRole(b.ctx, "api-logging", &iam.RoleArgs{
+		Name:             pulumi.String(b.Config.Name("api-logging")),
+		AssumeRolePolicy: pulumi.String(trust),
+		Description:      pulumi.String("API Gateway pushes its logs to CloudWatch with this role"),
+		Tags:             b.tags("API Gateway logging"),
+	}, b.in(b.Config.TargetRegion)...)
+	if err != nil {
+		return err
+	}
+	attachment, err := iam.NewRolePolicyAttachment(b.ctx, "api-logging", &iam.RolePolicyAttachmentArgs{
+		Role:      role.Name,
+		PolicyArn: pulumi.String("arn:aws:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"),
+	}, b.in(b.Config.TargetRegion)...)
+	if err != nil {
+		return err
+	}
+	for _, region := range b.regions() {
+		if _, err := apigateway.NewAccount(b.ctx, "api-account-"+region, &apigateway.AccountArgs{
+			CloudwatchRoleArn: role.Arn,
+		}, b.in(region, pulumi.DependsOn([]pulumi.Resource{attachment}))...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// customerKeys are one key a region: DynamoDB cannot use another region's.
+func (b *base) customerKeys() error {
+	policy, err := keyPolicy(b.Account)
+	if err != nil {
+		return err
+	}
+	outputs := pulumi.StringMap{}
+	for _, region := range b.regions() {
+		key, err := kms.NewKey(b.ctx, "key-"+region, &kms.KeyArgs{
+			Description:          pulumi.String(b.Config.Name("data") + " in " + region),
+			EnableKeyRotation:    pulumi.Bool(true),
+			DeletionWindowInDays: pulumi.Int(30),
+			Policy:               pulumi.String(policy),
+			Tags:                 b.tags("encryption of the table and the logs"),
+		}, b.in(region)...)
+		if err != nil {
+			return err
+		}
+		if _, err := kms.NewAlias(b.ctx, "key-"+region, &kms.AliasArgs{
+			Name:        pulumi.String("alias/" + b.Config.Name("data")),
+			TargetKeyId: key.KeyId,
+		}, b.in(region)...); err != nil {
+			return err
+		}
+		b.keys[region] = key
+		outputs[region] = key.Arn
+	}
+	b.ctx.Export("key_arn", outputs)
+	return nil
+}
+
+// tables are the application's global table and tapctl's control table. Each
+// has a replica in the other region, its own key and recovery in both.
+func (b *base) tables() error {
+	source, target := b.Config.SourceRegion, b.Config.TargetRegion
+	items, err := b.table("table", b.Config.Name("items"), source, target, "application data")
+	if err != nil {
+		return err
+	}
+	// Conditional writes are local to a region: the lease lives in the target
+	// region, and the replica keeps it readable when that region is gone.
+	control, err := b.table("control", b.Config.Name("control"), target, source, "lease, journal and topology")
+	if err != nil {
+		return err
+	}
+	b.ctx.Export("table_name", items.Name)
+	b.ctx.Export("control_table", control.Name)
+	return nil
+}
+
+func (b *base) table(resource, name, home, replica, purpose string) (*dynamodb.Table, error) {
+	return dynamodb.NewTable(b.ctx, resource, &dynamodb.TableArgs{
+		Name:        pulumi.String(name),
+		BillingMode: pulumi.String("PAY_PER_REQUEST"),
+		HashKey:     pulumi.String("pk"),
+		RangeKey:    pulumi.String("sk"),
+		Attributes: dynamodb.TableAttributeArray{
+			dynamodb.TableAttributeArgs{Name: pulumi.String("pk"), Type: pulumi.String("S")},
+			dynamodb.TableAttributeArgs{Name: pulumi.String("sk"), Type: pulumi.String("S")},
+		},
+		StreamEnabled:             pulumi.Bool(true),
+		StreamViewType:            pulumi.String("NEW_AND_OLD_IMAGES"),
+		DeletionProtectionEnabled: pulumi.Bool(true),
+		PointInTimeRecovery:       &dynamodb.TablePointInTimeRecoveryArgs{Enabled: pulumi.Bool(true)},
+		ServerSideEncryption: &dynamodb.TableServerSideEncryptionArgs{
+			Enabled: pulumi.Bool(true), KmsKeyArn: b.keys[home].Arn,
+		},
+		Replicas: dynamodb.TableReplicaTypeArray{dynamodb.TableReplicaTypeArgs{
+			RegionName: pulumi.String(replica), KmsKeyArn: b.keys[replica].Arn,
+			PointInTimeRecovery: pulumi.Bool(true), PropagateTags: pulumi.Bool(true),
+		}},
+		Tags: b.tags(purpose),
+	}, b.in(home)...)
+}
+
+// certificates cover the public name and the region's probe name, validated
+// by DNS. ACM asks for the same record for the public name in every region, so
+// it is created once.
+func (b *base) certificates() error {
+	validated := pulumi.StringMap{}
+	var public *route53.Record
+	for _, region := range b.regions() {
+		probe := b.Config.ProbeName(region)
+		certificate, err := acm.NewCertificate(b.ctx, "certificate-"+region, &acm.CertificateArgs{
+			DomainName:              pulumi.String(b.Config.Domain.Name),
+			SubjectAlternativeNames: pulumi.StringArray{pulumi.String(probe)},
+			ValidationMethod:        pulumi.String("DNS"),
+			Tags:                    b.tags("TLS of the public name in " + region),
+		}, b.in(region)...)
+		if err != nil {
+			return err
+		}
+		if public == nil {
+			if public, err = b.validationRecord("validation-public", certificate, b.Config.Domain.Name); err != nil {
+				return err
+			}
+		}
+		own, err := b.validationRecord("validation-"+region, certificate, probe)
+		if err != nil {
+			return err
+		}
+		validation, err := acm.NewCertificateValidation(b.ctx, "certificate-"+region, &acm.CertificateValidationArgs{
+			CertificateArn:        certificate.Arn,
+			ValidationRecordFqdns: pulumi.StringArray{public.Fqdn, own.Fqdn},
+		}, b.in(region)...)
+		if err != nil {
+			return err
+		}
+		validated[region] = validation.CertificateArn
+	}
+	b.ctx.Export("certificate_arn", validated)
+	return nil
+}
+
+func (b *base) validationRecord(resource string, certificate *acm.Certificate, name string) (*route53.Record, error) {
+	option := func(pick func(acm.CertificateDomainValidationOption) *string) pulumi.StringOutput {
+		return certificate.DomainValidationOptions.ApplyT(func(options []acm.CertificateDomainValidationOption) (string, error) {
+			for _, o := range options {
+				if o.DomainName != nil && *o.DomainName == name && pick(o) != nil {
+					return *pick(o), nil
+				}
+			}
+			return "", fmt.Errorf("certificate has no validation option for %s", name)
+		}).(pulumi.StringOutput)
+	}
+	return route53.NewRecord(b.ctx, resource, &route53.RecordArgs{
+		ZoneId:  pulumi.String(b.ZoneID),
+		Name:    option(func(o acm.CertificateDomainValidationOption) *string { return o.ResourceRecordName }),
+		Type:    option(func(o acm.CertificateDomainValidationOption) *string { return o.ResourceRecordType }).ToStringOutput(),
+		Ttl:     pulumi.Int(300),
+		Records: pulumi.StringArray{option(func(o acm.CertificateDomainValidationOption) *string { return o.ResourceRecordValue })},
+	}, b.in(b.Config.TargetRegion)...)
+}
+
+// keyPolicy leaves the key to the account's IAM policies and lets CloudWatch
+// Logs use it for the log groups.
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html
+func keyPolicy(account string) (string, error) {
+	return policyDocument(
+		statement{Sid: "Account", Effect: "Allow", Principal: map[string]any{"AWS": "arn:aws:iam::" + account + ":root"},
+			// kms:* on the key itself is AWS's own default key policy: without
+			// it the account's IAM policies do not apply and the key is lost.
+			Action: []string{"kms:*"}, Resource: []string{"*"}},
+		statement{Sid: "Logs", Effect: "Allow", Principal: map[string]any{"Service": "logs.amazonaws.com"},
+			Action:   []string{"kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"},
+			Resource: []string{"*"}, // in a key policy "*" is this key
+			Condition: map[string]any{"ArnLike": map[string]any{
+				"kms:EncryptionContext:aws:logs:arn": "arn:aws:logs:*:" + account + ":log-group:*",
+			}}},
+	)
+}
+
+type statement struct {
+	Sid       string         `json:"Sid,omitempty"`
+	Effect    string         `json:"Effect"`
+	Principal any            `json:"Principal,omitempty"`
+	Action    []string       `json:"Action"`
+	Resource  []string       `json:"Resource,omitempty"`
+	Condition map[string]any `json:"Condition,omitempty"`
+}
+
+func policyDocument(statements ...statement) (string, error) {
+	encoded, err := json.Marshal(struct {
+		Version   string
+		Statement []statement
+	}{"2012-10-17", statements})
+	return string(encoded), err
+}
+
+func trustPolicy(service string) (string, error) {
+	return policyDocument(statement{
+		Effect: "Allow", Principal: map[string]any{"Service": service}, Action: []string{"sts:AssumeRole"},
+	})
+}
