@@ -1,0 +1,299 @@
+package cutover
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/tapctl/tapctl/internal/health"
+)
+
+// Next decides. It is a function: the same state and observation give the same
+// answer, and it reads no clock. The order of its cases is the order of what
+// matters: what is over stays over, who lost the lease stops, a retreat goes
+// on, a signal ends the run, then the world is compared with what was
+// intended, then health is judged, and only then may anything advance.
+func Next(s State, o Observation) (State, []Action) {
+	switch {
+	case s.Phase.Terminal():
+		return s, []Action{Finish{}}
+	case o.Fenced:
+		return finish(s, Uncertain, "another run took over with a newer token: it decides now")
+	case s.Phase == Retreating:
+		return nextRetreat(s, o)
+	case o.Stop && !s.Touched:
+		return finish(s, RolledBack, "signal received before any change")
+	case o.Stop && s.Plan.HoldOnSignal:
+		return finish(s, Held, "signal received; the policy is to hold")
+	case o.Stop:
+		return retreat(s, o, "signal received")
+	}
+	s = absorbWrite(s, o)
+	if !o.LiveKnown {
+		return hold(s, o, "the dials could not be read: "+o.ReadError)
+	}
+	if foreign := foreignChange(s, o.Live); foreign != "" {
+		return finish(s, Uncertain, foreign)
+	}
+	s.Last = o.Live
+	if o.Health.Verdict == health.Unhealthy {
+		return retreat(s, o, o.Health.Reason())
+	}
+	if o.Journal != "" {
+		return hold(s, o, "the journal could not be written: "+o.Journal)
+	}
+	if s.Phase != Baking && s.Phase != Confirming {
+		s.UnknownSince = time.Time{} // a bake clears it by a verdict of its own
+	}
+	return advance(s, o)
+}
+
+// absorbWrite remembers the Route 53 change whose INSYNC is to be awaited.
+func absorbWrite(s State, o Observation) State {
+	if o.Write.Change != "" {
+		s.Change = o.Write.Change
+	}
+	return s
+}
+
+// foreignChange names the dial that stands at neither the last nor the
+// intended value, or "".
+func foreignChange(s State, live Setting) string {
+	differ := func(dial string, got, last, want any) string {
+		if got == last || got == want {
+			return ""
+		}
+		return fmt.Sprintf("%s stands at %v, which this run neither found (%v) nor set (%v): somebody else turned it", dial, got, last, want)
+	}
+	for _, text := range []string{
+		differ("dns", live.DNS, s.Last.DNS, s.Want.DNS),
+		differ("canary", live.Canary, s.Last.Canary, s.Want.Canary),
+		differ("base", live.Base, s.Last.Base, s.Want.Base),
+		differ("live version", live.LiveVersion, s.Last.LiveVersion, s.Want.LiveVersion),
+		differ("candidate version", live.NextVersion, s.Last.NextVersion, s.Want.NextVersion),
+	} {
+		if text != "" {
+			return text
+		}
+	}
+	return ""
+}
+
+func advance(s State, o Observation) (State, []Action) {
+	switch s.Phase {
+	case Turning:
+		return turn(s, o)
+	case Syncing:
+		return awaitSync(s, o)
+	case Settling:
+		if o.Now.Before(s.PhaseAt.Add(s.Plan.Settle)) {
+			return s, []Action{Wait{s.Plan.Poll}}
+		}
+		return enter(s, o, Baking, fmt.Sprintf("baking for %v", s.Plan.Bake))
+	case Baking, Confirming:
+		return bake(s, o)
+	case Promoting:
+		return promote(s, o)
+	case Retreating, Completed, RolledBack, Held, Uncertain:
+		return s, nil // handled by Next before
+	default:
+		return finish(s, Uncertain, "unknown phase "+string(s.Phase))
+	}
+}
+
+// turn writes one dial a tick, canary before DNS, until both read back.
+func turn(s State, o Observation) (State, []Action) {
+	var write Action
+	switch {
+	case o.Live.Canary != s.Want.Canary:
+		write = SetCanary{From: o.Live.Canary, To: s.Want.Canary}
+	case o.Live.DNS != s.Want.DNS:
+		write = SetDNS{From: o.Live.DNS, To: s.Want.DNS}
+	default:
+		s.Tries = 0
+		if s.Change == "" {
+			return enter(s, o, Settling, "dials read back; no DNS change to wait for")
+		}
+		return enter(s, o, Syncing, "dials read back; waiting for Route 53 to be in sync")
+	}
+	if s.Tries >= s.Plan.WriteTries {
+		return retreat(s, o, fmt.Sprintf("the dials did not follow after %d tries: %s", s.Tries, o.Write.Error))
+	}
+	s.Tries++
+	s.Touched = true
+	return s, []Action{Save{}, write}
+}
+
+func awaitSync(s State, o Observation) (State, []Action) {
+	switch {
+	case o.InSync:
+		s.Change = ""
+		return enter(s, o, Settling, fmt.Sprintf("in sync; letting resolvers forget the old answer for %v", s.Plan.Settle))
+	case o.Now.After(s.PhaseAt.Add(s.Plan.SyncTimeout)):
+		return retreat(s, o, fmt.Sprintf("Route 53 was not in sync within %v", s.Plan.SyncTimeout))
+	default:
+		return s, []Action{Wait{s.Plan.Poll}}
+	}
+}
+
+// bake passes a step only when its time is over and the verdict is Healthy.
+func bake(s State, o Observation) (State, []Action) {
+	if o.Health.Verdict == health.Unknown {
+		return hold(s, o, o.Health.Reason())
+	}
+	s.UnknownSince = time.Time{}
+	if o.Now.Before(s.PhaseAt.Add(s.Plan.Bake)) {
+		return s, []Action{Wait{s.Plan.Poll}}
+	}
+	last := s.Step == len(s.Plan.Steps)-1
+	switch {
+	case s.Phase == Confirming:
+		return finish(s, Completed, "promoted and confirmed")
+	case last && s.Plan.Promote:
+		s.Want.Base, s.Want.Canary, s.Want.LiveVersion = Live, 0, s.Last.NextVersion
+		s.Tries = 0
+		return enter(s, o, Promoting, "last step is healthy; promoting green's candidate")
+	case last:
+		return finish(s, Completed, "last step is healthy")
+	case s.Plan.Once:
+		s.Step++
+		s.Want = s.Last // nothing is intended until the shift is resumed
+		return finish(s, Held, "one step done, as asked")
+	default:
+		return begin(s, o, s.Step+1)
+	}
+}
+
+// Resume takes up a shift that was held or whose runner died: the step begins
+// anew, so that its evidence is its own.
+func Resume(s State, now time.Time) State {
+	s.Reason, s.Stopped = "", false
+	switch s.Phase {
+	case Held:
+		s.Phase = Turning
+		s.Want = s.Last
+		s.Want.Dials = s.Plan.Steps[s.Step]
+	case Syncing, Settling, Baking:
+		s.Phase = Turning
+	case Turning, Promoting, Confirming, Retreating, Completed, RolledBack, Uncertain:
+	}
+	if !s.Phase.Terminal() {
+		s.PhaseAt, s.StepAt, s.UnknownSince, s.Tries = now, now, time.Time{}, 0
+	}
+	return s
+}
+
+// begin starts the step: intent first, the writes follow on later ticks.
+func begin(s State, o Observation, step int) (State, []Action) {
+	s.Step, s.Tries, s.Change = step, 0, ""
+	s.Phase, s.PhaseAt, s.StepAt = Turning, o.Now, o.Now
+	s.UnknownSince = time.Time{}
+	s.Want = s.Last
+	s.Want.Dials = s.Plan.Steps[step]
+	return s, []Action{Save{}, Announce{EventStep, fmt.Sprintf("step %d of %d: %s", step+1, len(s.Plan.Steps), s.Want)}}
+}
+
+func promote(s State, o Observation) (State, []Action) {
+	if atTarget(o.Live, s.Want) {
+		s.Tries, s.StepAt = 0, o.Now
+		return enter(s, o, Confirming, fmt.Sprintf("promoted; confirming for %v", s.Plan.Bake))
+	}
+	if s.Tries >= s.Plan.WriteTries {
+		return retreat(s, o, fmt.Sprintf("promotion did not show after %d tries: %s", s.Tries, o.Write.Error))
+	}
+	s.Tries++
+	s.Touched = true
+	return s, []Action{Save{}, Promote{}}
+}
+
+// hold waits for a reading or a verdict, within its own budget.
+func hold(s State, o Observation, reason string) (State, []Action) {
+	if s.UnknownSince.IsZero() {
+		s.UnknownSince = o.Now
+		return s, []Action{Announce{EventTrouble, "holding: " + reason}, Wait{s.Plan.Poll}}
+	}
+	if o.Now.Sub(s.UnknownSince) > s.Plan.HoldTimeout {
+		return retreat(s, o, fmt.Sprintf("no verdict for %v: %s", s.Plan.HoldTimeout, reason))
+	}
+	return s, []Action{Wait{s.Plan.Poll}}
+}
+
+// retreat begins the way back; the first calls go out in the same tick.
+func retreat(s State, o Observation, reason string) (State, []Action) {
+	s.Phase, s.PhaseAt, s.Reason, s.Tries, s.Change = Retreating, o.Now, reason, 0, ""
+	s.Want = s.Target
+	s.Receipt = Receipt{FaultSeen: o.Now, Decided: o.Now}
+	s.Stopped = s.Stopped || o.Stop
+	s.Tries = 1
+	// The calls come before the journal here: losing the control table must
+	// never delay a retreat, and its target is in the state already saved.
+	return s, []Action{Announce{EventRetreat, "retreating to " + s.Target.String() + ": " + reason}, Retreat{s.Target}, Save{}}
+}
+
+// nextRetreat goes on until the target is read back and in sync, or the budget
+// is spent. It asks no alarm, and it ignores who else turned a dial.
+func nextRetreat(s State, o Observation) (State, []Action) {
+	s = absorbWrite(s, o)
+	s.Stopped = s.Stopped || o.Stop
+	if o.Write.Sent && s.Receipt.CallsSent.IsZero() {
+		s.Receipt.CallsSent = o.Now
+	}
+	if o.LiveKnown {
+		s.Last = o.Live
+	}
+	if !o.LiveKnown || !atTarget(o.Live, s.Target) {
+		return retryRetreat(s, o)
+	}
+	if s.Receipt.ReadBack.IsZero() {
+		s.Receipt.ReadBack = o.Now
+	}
+	switch {
+	case s.Stopped:
+		return finish(s, RolledBack, s.Reason)
+	case s.Change == "" || o.InSync:
+		s.Receipt.InSync = o.Now
+		return finish(s, RolledBack, s.Reason)
+	case o.Now.After(s.PhaseAt.Add(s.Plan.SyncTimeout)):
+		return finish(s, Uncertain, fmt.Sprintf("the target is set but Route 53 was not in sync within %v: %s", s.Plan.SyncTimeout, s.Reason))
+	default:
+		return s, []Action{Wait{s.Plan.Poll}}
+	}
+}
+
+func retryRetreat(s State, o Observation) (State, []Action) {
+	if s.Tries >= s.Plan.RetreatTries {
+		stands := "unknown"
+		if o.LiveKnown {
+			stands = o.Live.String()
+		}
+		return finish(s, Uncertain, fmt.Sprintf("retreat to %s not confirmed after %d tries; traffic stands at %s; last error: %s; began because: %s",
+			s.Target, s.Tries, stands, o.Write.Error, s.Reason))
+	}
+	s.Tries++
+	actions := []Action{Retreat{s.Target}, Save{}}
+	if s.Tries > 2 {
+		// The first retry is immediate; later ones leave AWS time to recover.
+		actions = append([]Action{Wait{retreatPause}}, actions...)
+	}
+	return s, actions
+}
+
+// retreatPause is between two tries of the retreat.
+const retreatPause = 5 * time.Second
+
+// atTarget is true where every user is where the target puts them.
+func atTarget(live, target Setting) bool {
+	if live.Dials != target.Dials || live.Base != target.Base {
+		return false
+	}
+	return target.LiveVersion == "" || live.LiveVersion == target.LiveVersion
+}
+
+func enter(s State, o Observation, phase Phase, text string) (State, []Action) {
+	s.Phase, s.PhaseAt = phase, o.Now
+	return s, []Action{Save{}, Announce{EventWait, text}}
+}
+
+func finish(s State, phase Phase, reason string) (State, []Action) {
+	s.Phase, s.Reason = phase, reason
+	return s, []Action{Save{}, Announce{EventFinish, reason}, Finish{}}
+}

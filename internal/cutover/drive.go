@@ -1,0 +1,273 @@
+package cutover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tapctl/tapctl/internal/clock"
+	"github.com/tapctl/tapctl/internal/health"
+)
+
+// Traffic reads and turns the dials. Every method may fail after it took
+// effect; the driver looks before it tries again.
+type Traffic interface {
+	Read(ctx context.Context) (Setting, error)
+	// SetDNS moves the weights from one percent to another in one batch that
+	// only lands where from still stands. It returns the change's id.
+	SetDNS(ctx context.Context, from, to Percent) (change string, err error)
+	SetCanary(ctx context.Context, from, to Percent) error
+	Promote(ctx context.Context) error
+	// Retreat sends everything back at once and returns the DNS change's id,
+	// "" where no record had to change. It returns when both parts have been
+	// tried, with the errors of both.
+	Retreat(ctx context.Context, to Setting) (change string, err error)
+	// InSync tells whether the change has reached every Route 53 server.
+	InSync(ctx context.Context, change string) (bool, error)
+}
+
+// Watch judges green. since is when the step under test began.
+type Watch interface {
+	Judge(ctx context.Context, since time.Time, live Setting) health.Assessment
+}
+
+// Journal keeps the state where the next run finds it.
+type Journal interface {
+	// Save stores the state, if this run still holds the lease; ErrFenced if
+	// another run has taken it.
+	Save(ctx context.Context, s State) error
+	// Beat extends the lease; ErrFenced if another run has taken it.
+	Beat(ctx context.Context) error
+}
+
+// ErrFenced means that another run holds a newer fencing token.
+var ErrFenced = errors.New("another run holds the lease")
+
+// Event is one thing told to the operator.
+type Event struct {
+	At   time.Time `json:"at"`
+	Kind EventKind `json:"kind"`
+	Text string    `json:"text"`
+	// Phase, Step, Setting and Verdict are where the shift stood.
+	Phase   Phase          `json:"phase"`
+	Step    int            `json:"step"`
+	Steps   int            `json:"steps"`
+	Live    Setting        `json:"live"`
+	Verdict health.Verdict `json:"verdict"`
+}
+
+// Ports are what a run needs of the world.
+type Ports struct {
+	Traffic Traffic
+	Watch   Watch   // nil for a rollback by hand: it asks no alarm
+	Journal Journal // nil where there is none: a rollback goes on without
+	Clock   clock.Clock
+	Emit    func(Event)
+	// Stop is closed when a signal asks for the end.
+	Stop <-chan struct{}
+	// Heartbeat is how often the lease is extended.
+	Heartbeat time.Duration
+}
+
+// callTimeout bounds one call of a port, in real time through the context of
+// the adapters; the retreat has its own, longer one.
+const (
+	callTimeout    = 30 * time.Second
+	retreatTimeout = 60 * time.Second
+)
+
+// Run drives the state to a terminal phase and returns it. The context ends
+// the process's own waiting, never a retreat: those calls run without it.
+func Run(ctx context.Context, p Ports, s State) State {
+	r := run{Ports: p, state: s, beatAt: p.Clock.Now(), told: p.Clock.Now()}
+	for !r.finished {
+		r.tick(ctx)
+	}
+	return r.state
+}
+
+type run struct {
+	Ports
+	state    State
+	write    WriteResult
+	journal  string
+	fenced   bool
+	finished bool
+	beatAt   time.Time
+	told     time.Time
+	verdict  health.Verdict
+	judged   bool
+}
+
+// heartbeatLine is how often the operator hears something while nothing
+// changes.
+const heartbeatLine = 30 * time.Second
+
+func (r *run) tick(ctx context.Context) {
+	o := r.observe(ctx)
+	next, actions := Next(r.state, o)
+	if err := Check(r.state, o, next, actions); err != nil {
+		// A bug of this program. The one safe thing left is to go back.
+		r.emit(EventTrouble, "internal error, retreating: "+err.Error(), o)
+		if !r.state.Phase.Terminal() && r.state.Phase != Retreating {
+			next, actions = retreat(r.state, o, err.Error())
+		}
+	}
+	r.state = next
+	r.write = WriteResult{}
+	r.tell(o, actions)
+	saved := true
+	for _, action := range actions {
+		r.perform(ctx, action, o, &saved)
+	}
+}
+
+func (r *run) observe(ctx context.Context) Observation {
+	o := Observation{Write: r.write}
+	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
+	live, err := r.Traffic.Read(call)
+	o.Live, o.LiveKnown = live, err == nil
+	if err != nil {
+		o.ReadError = err.Error()
+	}
+	change := r.state.Change
+	if r.write.Change != "" {
+		change = r.write.Change
+	}
+	if change != "" && (r.state.Phase == Syncing || r.state.Phase == Retreating) {
+		// Non-fatal: not knowing is not being in sync, and that wait is bounded.
+		o.InSync, _ = r.Traffic.InSync(call, change)
+	}
+	if r.Watch != nil && r.state.Phase != Retreating && o.LiveKnown {
+		o.Health = r.Watch.Judge(call, r.state.StepAt, live)
+	} else {
+		o.Health = health.Assessment{Verdict: health.Unknown}
+	}
+	r.beat(call)
+	o.Fenced, o.Journal = r.fenced, r.journal
+	o.Stop = r.stopped()
+	o.Now = r.Clock.Now()
+	return o
+}
+
+func (r *run) stopped() bool {
+	select {
+	case <-r.Stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// beat extends the lease when its time has come.
+func (r *run) beat(ctx context.Context) {
+	if r.Journal == nil || r.Clock.Now().Before(r.beatAt.Add(r.Heartbeat)) {
+		return
+	}
+	r.beatAt = r.Clock.Now()
+	r.noteJournal(r.Journal.Beat(ctx))
+}
+
+// noteJournal keeps what the journal said. Losing it is for Next to judge; a
+// newer token is final.
+func (r *run) noteJournal(err error) {
+	r.journal = ""
+	if errors.Is(err, ErrFenced) {
+		r.fenced = true
+	} else if err != nil {
+		r.journal = err.Error()
+	}
+}
+
+// perform does one action. saved is false once a Save of this tick failed.
+func (r *run) perform(ctx context.Context, action Action, o Observation, saved *bool) {
+	timeout := callTimeout
+	if _, isRetreat := action.(Retreat); isRetreat {
+		timeout = retreatTimeout
+	}
+	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	defer cancel()
+	switch a := action.(type) {
+	case Save:
+		if r.Journal != nil {
+			r.noteJournal(r.Journal.Save(call, r.state))
+			*saved = r.journal == "" && !r.fenced
+		}
+	case SetCanary:
+		r.change(*saved, func() (string, error) { return "", r.Traffic.SetCanary(call, a.From, a.To) })
+	case SetDNS:
+		r.change(*saved, func() (string, error) { return r.Traffic.SetDNS(call, a.From, a.To) })
+	case Promote:
+		r.change(*saved, func() (string, error) { return "", r.Traffic.Promote(call) })
+	case Retreat:
+		r.change(true, func() (string, error) { return r.Traffic.Retreat(call, a.To) })
+	case Wait:
+		r.wait(ctx, a.For)
+	case Announce:
+		r.emit(a.Kind, a.Text, o)
+	case Finish:
+		r.finished = true
+	}
+}
+
+func (r *run) change(allowed bool, write func() (string, error)) {
+	if !allowed {
+		return
+	}
+	change, err := write()
+	r.write = WriteResult{Sent: true, Change: change}
+	if err != nil {
+		r.write.Error = err.Error()
+		r.emit(EventTrouble, err.Error(), Observation{Now: r.Clock.Now(), Live: r.state.Last})
+	}
+}
+
+// wait sleeps, and wakes early for a signal.
+func (r *run) wait(ctx context.Context, d time.Duration) {
+	if r.stopped() && r.state.Phase != Retreating {
+		return
+	}
+	sleep, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if r.state.Phase != Retreating {
+		go func() {
+			select {
+			case <-r.Stop:
+				cancel()
+			case <-sleep.Done():
+			}
+		}()
+	}
+	// Non-fatal: an early end of the pause only means an earlier look.
+	_ = r.Clock.Sleep(sleep, d)
+}
+
+// tell reports a changed verdict at once, and otherwise that the run is alive.
+func (r *run) tell(o Observation, actions []Action) {
+	if r.Watch != nil && o.LiveKnown && r.state.Phase != Retreating && (!r.judged || r.verdict != o.Health.Verdict) {
+		r.judged, r.verdict = true, o.Health.Verdict
+		r.emit(EventVerdict, fmt.Sprintf("%s: %s", o.Health.Verdict, o.Health.Reason()), o)
+	}
+	for _, a := range actions {
+		if _, announces := a.(Announce); announces {
+			return
+		}
+	}
+	if o.Now.Sub(r.told) >= heartbeatLine {
+		r.emit(EventWait, fmt.Sprintf("%s, since %v", r.state.Phase, o.Now.Sub(r.state.PhaseAt).Round(time.Second)), o)
+	}
+}
+
+func (r *run) emit(kind EventKind, text string, o Observation) {
+	r.told = o.Now
+	if r.Emit == nil {
+		return
+	}
+	live := o.Live
+	if !o.LiveKnown {
+		live = r.state.Last
+	}
+	r.Emit(Event{At: o.Now, Kind: kind, Text: text, Phase: r.state.Phase, Step: r.state.Step, Steps: len(r.state.Plan.Steps), Live: live, Verdict: o.Health.Verdict})
+}

@@ -1,0 +1,81 @@
+package cutover_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/tapctl/tapctl/internal/cutover"
+)
+
+func TestSteps(t *testing.T) {
+	t.Parallel()
+	d := func(dns, canary cutover.Percent) cutover.Dials { return cutover.Dials{DNS: dns, Canary: canary} }
+	fresh := cutover.Setting{Dials: d(0, 10), Base: cutover.Forwarder}
+	promoted := cutover.Setting{Dials: d(100, 0), Base: cutover.Live}
+	tests := []struct {
+		name string
+		live cutover.Setting
+		ask  cutover.Ask
+		want []cutover.Dials
+	}{
+		{"lockstep", fresh, cutover.Ask{Step: 25, To: 100}, []cutover.Dials{d(25, 25), d(50, 50), d(75, 75), d(100, 100)}},
+		{"short last step", fresh, cutover.Ask{Step: 40, To: 100}, []cutover.Dials{d(40, 40), d(80, 80), d(100, 100)}},
+		{"below the probing canary", fresh, cutover.Ask{Step: 5, To: 10}, []cutover.Dials{d(5, 5), d(10, 10)}},
+		{"from the middle", cutover.Setting{Dials: d(40, 40), Base: cutover.Forwarder}, cutover.Ask{Step: 25, To: 75}, []cutover.Dials{d(50, 50), d(75, 75)}},
+		{"dns only", fresh, cutover.Ask{Step: 50, To: 100, Via: cutover.ViaDNS}, []cutover.Dials{d(50, 10), d(100, 10)}},
+		{"canary only", fresh, cutover.Ask{Step: 50, To: 100, Via: cutover.ViaCanary}, []cutover.Dials{d(0, 50), d(0, 100)}},
+		{"release", promoted, cutover.Ask{Step: 50, To: 100}, []cutover.Dials{d(100, 50), d(100, 100)}},
+		{"capped exposure", fresh, cutover.Ask{Step: 10, To: 100, MaxExposure: 5}, []cutover.Dials{d(10, 10), d(20, 20)}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := cutover.Steps(tt.live, tt.ask)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestStepsNothingToDo(t *testing.T) {
+	t.Parallel()
+	live := cutover.Setting{Dials: cutover.Dials{DNS: 100, Canary: 100}, Base: cutover.Forwarder}
+	if _, err := cutover.Steps(live, cutover.Ask{Step: 10, To: 100}); !errors.Is(err, cutover.ErrNothingToDo) {
+		t.Errorf("err = %v, want ErrNothingToDo", err)
+	}
+}
+
+func TestStepsRiseToTheEnd(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		live := cutover.Setting{Base: cutover.Forwarder, Dials: cutover.Dials{
+			DNS: cutover.Percent(rapid.IntRange(0, 100).Draw(t, "dns")), Canary: cutover.Percent(rapid.IntRange(0, 100).Draw(t, "canary")),
+		}}
+		ask := cutover.Ask{Step: cutover.Percent(rapid.IntRange(1, 100).Draw(t, "step")), To: cutover.Percent(rapid.IntRange(1, 100).Draw(t, "to"))}
+		steps, err := cutover.Steps(live, ask)
+		if errors.Is(err, cutover.ErrNothingToDo) {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := cutover.Setting{Dials: cutover.Dials{DNS: live.DNS}}
+		for _, step := range steps {
+			after := cutover.Setting{Dials: step}
+			if after.Exposure() < before.Exposure() || after.DNS < before.DNS {
+				t.Fatalf("%v after %v", step, before)
+			}
+			before = after
+		}
+		if end := steps[len(steps)-1]; end.DNS < ask.To || end.Canary < ask.To {
+			t.Fatalf("ends at %v, asked for %v", end, ask.To)
+		}
+	})
+}

@@ -1,0 +1,182 @@
+// Package health judges green. The verdicts are pure functions of what was
+// read; nothing here calls AWS. A verdict always carries its reasons.
+package health
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Verdict orders what was measured from best to worst. Several are folded by
+// the worst of them, and Unknown never counts as Healthy.
+type Verdict int
+
+// The verdicts.
+const (
+	Healthy Verdict = iota
+	Unknown
+	Unhealthy
+)
+
+// String is the word shown and stored.
+func (v Verdict) String() string {
+	switch v {
+	case Healthy:
+		return "healthy"
+	case Unknown:
+		return "unknown"
+	case Unhealthy:
+		return "unhealthy"
+	default:
+		return fmt.Sprintf("verdict(%d)", int(v))
+	}
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (v Verdict) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (v *Verdict) UnmarshalText(text []byte) error {
+	for _, candidate := range []Verdict{Healthy, Unknown, Unhealthy} {
+		if candidate.String() == string(text) {
+			*v = candidate
+			return nil
+		}
+	}
+	return fmt.Errorf("verdict %q: want healthy, unknown or unhealthy", text)
+}
+
+// Finding is one reason for a verdict.
+type Finding struct {
+	Verdict Verdict `json:"verdict"`
+	Source  string  `json:"source"` // "alarm NAME (REGION)", "probes"
+	Detail  string  `json:"detail"`
+}
+
+// Assessment is a folded verdict and the findings behind it.
+type Assessment struct {
+	Verdict  Verdict   `json:"verdict"`
+	Findings []Finding `json:"findings,omitempty"`
+}
+
+// Fold takes the worst verdict. No finding at all is Unknown: nothing was
+// measured.
+func Fold(findings ...Finding) Assessment {
+	if len(findings) == 0 {
+		return Assessment{Verdict: Unknown, Findings: []Finding{{Unknown, "health", "nothing was measured"}}}
+	}
+	a := Assessment{Findings: findings}
+	for _, f := range findings {
+		a.Verdict = max(a.Verdict, f.Verdict)
+	}
+	return a
+}
+
+// Reason is the findings that made the verdict, in one line.
+func (a Assessment) Reason() string {
+	var parts []string
+	for _, f := range a.Findings {
+		if f.Verdict == a.Verdict {
+			parts = append(parts, f.Source+": "+f.Detail)
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+// AlarmRef names one alarm that a shift asks for.
+type AlarmRef struct {
+	Name   string
+	Region string
+	Side   string
+	Sparse bool // has no data while all is well: INSUFFICIENT_DATA passes
+}
+
+// AlarmState is what CloudWatch answered for one alarm.
+type AlarmState struct {
+	Name            string
+	Region          string
+	State           string    // OK | ALARM | INSUFFICIENT_DATA
+	Since           time.Time // of the last transition
+	EvaluationState string    // non-empty: CloudWatch could not evaluate it fully
+	Reason          string
+	// AlarmedAt is the newest transition into ALARM that history shows, zero
+	// if none: a poll can miss ALARM -> OK between two looks.
+	AlarmedAt time.Time
+}
+
+// Alarms judges the alarms asked for by what came back, for a step that began
+// at since. Names asked and names returned are compared: a missing alarm is a
+// permanently green one.
+func Alarms(asked []AlarmRef, got []AlarmState, since time.Time, ignore []string) []Finding {
+	type key struct{ name, region string }
+	states := make(map[key]AlarmState, len(got))
+	for _, s := range got {
+		states[key{s.Name, s.Region}] = s
+	}
+	findings := make([]Finding, 0, len(asked))
+	for _, ref := range asked {
+		source := fmt.Sprintf("alarm %s (%s)", ref.Name, ref.Region)
+		if slices.Contains(ignore, ref.Name+"@"+ref.Region) {
+			findings = append(findings, Finding{Healthy, source, "ignored: red before the shift began"})
+			continue
+		}
+		state, found := states[key{ref.Name, ref.Region}]
+		if !found {
+			findings = append(findings, Finding{Unhealthy, source, "does not exist; run tapctl deploy"})
+			continue
+		}
+		findings = append(findings, judgeAlarm(source, ref, state, since))
+	}
+	return findings
+}
+
+func judgeAlarm(source string, ref AlarmRef, s AlarmState, since time.Time) Finding {
+	switch {
+	case s.State == "ALARM":
+		return Finding{Unhealthy, source, strings.TrimSuffix("in ALARM since "+clockTime(s.Since)+": "+s.Reason, ": ")}
+	case !s.AlarmedAt.IsZero() && !s.AlarmedAt.Before(since):
+		return Finding{Unhealthy, source, "went to ALARM at " + clockTime(s.AlarmedAt) + " and back, during this step"}
+	case s.EvaluationState != "":
+		return Finding{Unknown, source, "CloudWatch reports " + s.EvaluationState}
+	case s.State == "INSUFFICIENT_DATA" && !ref.Sparse:
+		return Finding{Unknown, source, "has no data yet"}
+	case s.State == "OK" || s.State == "INSUFFICIENT_DATA":
+		return Finding{Healthy, source, s.State}
+	default:
+		return Finding{Unknown, source, "is in a state this version does not know: " + s.State}
+	}
+}
+
+func clockTime(t time.Time) string { return t.UTC().Format("15:04:05Z") }
+
+// ProbeCount is what tapctl's own requests at green's stage met during one
+// step.
+type ProbeCount struct {
+	Sent      int
+	Failed    int
+	LastError string
+	Canary    int // answered by the canary: green's candidate
+	Base      int // answered by the base side: the forwarder, or live
+}
+
+// Sides says which sides of the stage must have answered for a step to count
+// as measured.
+type Sides struct{ Base, Canary bool }
+
+// Probes judges tapctl's own requests. They stand in for users where there
+// are none: a side that must serve and has not answered yet is Unknown.
+func Probes(count ProbeCount, want Sides, maxFailures int) Finding {
+	const source = "probes"
+	switch {
+	case count.Failed > maxFailures:
+		return Finding{Unhealthy, source, fmt.Sprintf("%d of %d failed, %d allowed: %s", count.Failed, count.Sent, maxFailures, count.LastError)}
+	case want.Canary && count.Canary == 0:
+		return Finding{Unknown, source, fmt.Sprintf("none of %d was answered by the canary yet", count.Sent)}
+	case want.Base && count.Base == 0:
+		return Finding{Unknown, source, fmt.Sprintf("none of %d was answered by the base side yet", count.Sent)}
+	default:
+		return Finding{Healthy, source, fmt.Sprintf("%d sent, %d failed, canary answered %d, base %d", count.Sent, count.Failed, count.Canary, count.Base)}
+	}
+}
