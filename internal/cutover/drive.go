@@ -27,9 +27,10 @@ type Traffic interface {
 	InSync(ctx context.Context, change string) (bool, error)
 }
 
-// Watch judges green. since is when the step under test began.
+// Watch judges green. since is when the step under test began, sides are those
+// of green's stage that serve now.
 type Watch interface {
-	Judge(ctx context.Context, since time.Time, live Setting) health.Assessment
+	Judge(ctx context.Context, since time.Time, sides health.Sides) health.Assessment
 }
 
 // Journal keeps the state where the next run finds it.
@@ -141,7 +142,7 @@ func (r *run) observe(ctx context.Context) Observation {
 		o.InSync, _ = r.Traffic.InSync(call, change)
 	}
 	if r.Watch != nil && r.state.Phase != Retreating && o.LiveKnown {
-		o.Health = r.Watch.Judge(call, r.state.StepAt, live)
+		o.Health = r.Watch.Judge(call, r.state.StepAt, health.Sides{Base: live.Canary < 100, Canary: live.Canary > 0})
 	} else {
 		o.Health = health.Assessment{Verdict: health.Unknown}
 	}
