@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -28,6 +29,9 @@ func Op[In, Out any](serve func(context.Context, In) (Out, error)) Operation {
 	return func(ctx context.Context, decode func(any) error) (any, error) {
 		var in In
 		if err := decode(&in); err != nil {
+			if e, ok := errors.AsType[*Error](err); ok {
+				return nil, e // the input's own decoding named it
+			}
 			return nil, Errorf(http.StatusBadRequest, "SerializationException", "%v", err)
 		}
 		return serve(ctx, in)
