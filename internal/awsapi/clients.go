@@ -1,0 +1,98 @@
+// Package awsapi is the only product package that imports the AWS SDK: thin
+// adapters for the ports of cutover and health, and the lookups deploy needs.
+// Errors are classified here, before anything wraps them.
+package awsapi
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/apigateway"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/route53"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"github.com/tapctl/tapctl/internal/config"
+)
+
+// globalRegion signs calls to services that have one endpoint for the world;
+// Route 53's control plane is there.
+const globalRegion = "us-east-1"
+
+// Clients makes service clients, one a region.
+type Clients struct{ base aws.Config }
+
+// retryTries is the SDK's budget per call. Three, its default, is too few for
+// a rollback: throttling of Route 53 is 5 requests a second for the account.
+const (
+	retryTries    = 10
+	retryMaxDelay = 5 * time.Second
+)
+
+// Load reads credentials from the usual chain and points the clients at
+// aws.endpoint_url where one is set.
+func Load(ctx context.Context, c config.AWS) (*Clients, error) {
+	options := []func(*awsconfig.LoadOptions) error{
+		awsconfig.WithRegion(globalRegion),
+		awsconfig.WithRetryer(func() aws.Retryer {
+			return retry.NewStandard(func(o *retry.StandardOptions) {
+				o.MaxAttempts = retryTries
+				o.MaxBackoff = retryMaxDelay
+				// The client-side token bucket would stop retrying just when
+				// AWS has trouble, which is when a rollback needs it.
+				o.RateLimiter = unlimited{}
+			})
+		}),
+	}
+	if c.EndpointURL != "" {
+		options = append(options, awsconfig.WithBaseEndpoint(c.EndpointURL))
+	}
+	base, err := awsconfig.LoadDefaultConfig(ctx, options...)
+	if err != nil {
+		return nil, fmt.Errorf("load AWS configuration: %w", err)
+	}
+	return &Clients{base}, nil
+}
+
+type unlimited struct{}
+
+func (unlimited) GetToken(context.Context, uint) (func() error, error) {
+	return func() error { return nil }, nil
+}
+func (unlimited) AddTokens(uint) error { return nil }
+
+func (c *Clients) in(region string) aws.Config {
+	cfg := c.base.Copy()
+	cfg.Region = region
+	return cfg
+}
+
+// STS is the security token service.
+func (c *Clients) STS(region string) *sts.Client { return sts.NewFromConfig(c.in(region)) }
+
+// Route53 is the one Route 53.
+func (c *Clients) Route53() *route53.Client { return route53.NewFromConfig(c.in(globalRegion)) }
+
+// APIGateway is that of the region.
+func (c *Clients) APIGateway(region string) *apigateway.Client {
+	return apigateway.NewFromConfig(c.in(region))
+}
+
+// Lambda is that of the region.
+func (c *Clients) Lambda(region string) *lambda.Client { return lambda.NewFromConfig(c.in(region)) }
+
+// CloudWatch is that of the region.
+func (c *Clients) CloudWatch(region string) *cloudwatch.Client {
+	return cloudwatch.NewFromConfig(c.in(region))
+}
+
+// DynamoDB is that of the region.
+func (c *Clients) DynamoDB(region string) *dynamodb.Client {
+	return dynamodb.NewFromConfig(c.in(region))
+}

@@ -1,0 +1,258 @@
+package awsapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	ddbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/tapctl/tapctl/internal/cutover"
+	"github.com/tapctl/tapctl/internal/topology"
+)
+
+// Control is the control table: topology, lease and journal. Reads fall back
+// to the other region's replica; conditional writes are local to a region, so
+// they all go to the target region.
+type Control struct {
+	clients *Clients
+	table   string
+	home    string // target region
+	replica string // source region
+}
+
+// NewControl returns the control table of the two regions.
+func NewControl(c *Clients, table, target, source string) *Control {
+	return &Control{clients: c, table: table, home: target, replica: source}
+}
+
+// ErrNoTopology means that nothing was deployed under this name yet.
+var ErrNoTopology = errors.New("nothing is deployed under this team and environment")
+
+// The keys of the items. Each kind has its own partition.
+const (
+	pkTopology = "topology"
+	pkLease    = "lease"
+	pkShift    = "shift"
+	skCurrent  = "current"
+	document   = "document" // attribute: the item's JSON
+)
+
+func key(pk string) map[string]ddbtypes.AttributeValue {
+	return map[string]ddbtypes.AttributeValue{"pk": text(pk), "sk": text(skCurrent)}
+}
+
+func text(s string) ddbtypes.AttributeValue { return &ddbtypes.AttributeValueMemberS{Value: s} }
+
+func number(n int64) ddbtypes.AttributeValue {
+	return &ddbtypes.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
+}
+
+// get reads one item from the target region, or from the replica when that
+// region does not answer.
+func (c *Control) get(ctx context.Context, pk string) (map[string]ddbtypes.AttributeValue, error) {
+	read := func(region string, consistent bool) (map[string]ddbtypes.AttributeValue, error) {
+		out, err := c.clients.DynamoDB(region).GetItem(ctx, &dynamodb.GetItemInput{
+			TableName: &c.table, Key: key(pk), ConsistentRead: &consistent,
+		})
+		if err != nil {
+			return nil, err
+		}
+		return out.Item, nil
+	}
+	item, err := read(c.home, true)
+	if err == nil {
+		return item, nil
+	}
+	if code(err) == "ResourceNotFoundException" {
+		return nil, fmt.Errorf("read %s from table %s: %w", pk, c.table, ErrNoTopology)
+	}
+	if item, replicaErr := read(c.replica, false); replicaErr == nil {
+		return item, nil
+	}
+	return nil, trouble(fmt.Sprintf("read %s from table %s", pk, c.table), err)
+}
+
+func (c *Control) getDocument(ctx context.Context, pk string, into any) (found bool, err error) {
+	item, err := c.get(ctx, pk)
+	if err != nil || item == nil {
+		return false, err
+	}
+	encoded, ok := item[document].(*ddbtypes.AttributeValueMemberS)
+	if !ok {
+		return false, fmt.Errorf("read %s from table %s: the item has no document", pk, c.table)
+	}
+	if err := json.Unmarshal([]byte(encoded.Value), into); err != nil {
+		return false, fmt.Errorf("read %s from table %s: %w", pk, c.table, err)
+	}
+	return true, nil
+}
+
+// Topology reads what the last deploy built.
+func (c *Control) Topology(ctx context.Context) (topology.Topology, error) {
+	var t topology.Topology
+	found, err := c.getDocument(ctx, pkTopology, &t)
+	if err == nil && !found {
+		err = ErrNoTopology
+	}
+	return t, err
+}
+
+// PutTopology stores what this deploy built.
+func (c *Control) PutTopology(ctx context.Context, t topology.Topology) error {
+	encoded, err := json.Marshal(t)
+	if err != nil {
+		return err
+	}
+	item := key(pkTopology)
+	item[document] = text(string(encoded))
+	_, err = c.clients.DynamoDB(c.home).PutItem(ctx, &dynamodb.PutItemInput{TableName: &c.table, Item: item})
+	return trouble("store the topology in table "+c.table, err)
+}
+
+// Shift reads the journal's newest shift; found is false where there was none.
+func (c *Control) Shift(ctx context.Context) (s cutover.State, found bool, err error) {
+	found, err = c.getDocument(ctx, pkShift, &s)
+	return s, found, err
+}
+
+// Lease reads who may turn the dials; the zero Lease where nobody ever did.
+func (c *Control) Lease(ctx context.Context) (cutover.Lease, error) {
+	item, err := c.get(ctx, pkLease)
+	if err != nil || item == nil {
+		return cutover.Lease{}, err
+	}
+	return leaseOf(item), nil
+}
+
+func leaseOf(item map[string]ddbtypes.AttributeValue) cutover.Lease {
+	str := func(name string) string {
+		value, _ := item[name].(*ddbtypes.AttributeValueMemberS)
+		if value == nil {
+			return ""
+		}
+		return value.Value
+	}
+	num := func(name string) int64 {
+		value, _ := item[name].(*ddbtypes.AttributeValueMemberN)
+		if value == nil {
+			return 0
+		}
+		n, _ := strconv.ParseInt(value.Value, 10, 64)
+		return n
+	}
+	return cutover.Lease{
+		Owner: str("owner"), RunURL: str("run_url"), Purpose: str("purpose"),
+		Token: num("fence"), Expires: time.UnixMilli(num("expires")).UTC(),
+	}
+}
+
+// Take acquires the lease for want.Owner until want.Expires, if it is free,
+// expired or its own. It fails with *cutover.LeaseHeld otherwise.
+func (c *Control) Take(ctx context.Context, want cutover.Lease, now time.Time) (*Held, error) {
+	in := c.leaseUpdate(want)
+	in.ConditionExpression = aws.String("attribute_not_exists(pk) OR expires <= :now OR #owner = :owner")
+	in.ExpressionAttributeValues[":now"] = number(now.UnixMilli())
+	in.ReturnValuesOnConditionCheckFailure = ddbtypes.ReturnValuesOnConditionCheckFailureAllOld
+	out, err := c.clients.DynamoDB(c.home).UpdateItem(ctx, in)
+	if failed, ok := errors.AsType[*ddbtypes.ConditionalCheckFailedException](err); ok {
+		return nil, &cutover.LeaseHeld{Lease: leaseOf(failed.Item)}
+	}
+	if err != nil {
+		return nil, trouble("take the lease in table "+c.table, err)
+	}
+	return &Held{control: c, lease: leaseOf(out.Attributes), ttl: want.Expires.Sub(now)}, nil
+}
+
+// Seize takes the lease from whoever holds it: rollback waits for nobody. A
+// running shift sees the newer token and stops.
+func (c *Control) Seize(ctx context.Context, want cutover.Lease, now time.Time) (*Held, error) {
+	out, err := c.clients.DynamoDB(c.home).UpdateItem(ctx, c.leaseUpdate(want))
+	if err != nil {
+		return nil, trouble("seize the lease in table "+c.table, err)
+	}
+	return &Held{control: c, lease: leaseOf(out.Attributes), ttl: want.Expires.Sub(now)}, nil
+}
+
+func (c *Control) leaseUpdate(want cutover.Lease) *dynamodb.UpdateItemInput {
+	return &dynamodb.UpdateItemInput{
+		TableName: &c.table, Key: key(pkLease), ReturnValues: ddbtypes.ReturnValueAllNew,
+		UpdateExpression:         aws.String("SET #owner = :owner, run_url = :url, purpose = :purpose, expires = :expires ADD fence :one"),
+		ExpressionAttributeNames: map[string]string{"#owner": "owner"},
+		ExpressionAttributeValues: map[string]ddbtypes.AttributeValue{
+			":owner": text(want.Owner), ":url": text(want.RunURL), ":purpose": text(want.Purpose),
+			":expires": number(want.Expires.UnixMilli()), ":one": number(1),
+		},
+	}
+}
+
+// Held is a lease this run holds: the journal of its shift.
+type Held struct {
+	control *Control
+	lease   cutover.Lease
+	ttl     time.Duration
+	// Now tells the time a beat extends from.
+	Now func() time.Time
+}
+
+// Lease is what was granted.
+func (h *Held) Lease() cutover.Lease { return h.lease }
+
+// Save implements cutover.Journal: the state is stored only while the lease's
+// token is still this run's, checked in the same transaction.
+func (h *Held) Save(ctx context.Context, s cutover.State) error {
+	encoded, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	item := key(pkShift)
+	item[document] = text(string(encoded))
+	_, err = h.control.clients.DynamoDB(h.control.home).TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{
+		TransactItems: []ddbtypes.TransactWriteItem{
+			{ConditionCheck: &ddbtypes.ConditionCheck{
+				TableName: &h.control.table, Key: key(pkLease), ConditionExpression: aws.String("fence = :fence"),
+				ExpressionAttributeValues: map[string]ddbtypes.AttributeValue{":fence": number(h.lease.Token)},
+			}},
+			{Put: &ddbtypes.Put{TableName: &h.control.table, Item: item}},
+		},
+	})
+	if cancelled, ok := errors.AsType[*ddbtypes.TransactionCanceledException](err); ok && fenced(cancelled) {
+		return cutover.ErrFenced
+	}
+	return trouble("write the journal to table "+h.control.table, err)
+}
+
+func fenced(e *ddbtypes.TransactionCanceledException) bool {
+	return len(e.CancellationReasons) > 0 && aws.ToString(e.CancellationReasons[0].Code) == "ConditionalCheckFailed"
+}
+
+// Beat implements cutover.Journal.
+func (h *Held) Beat(ctx context.Context) error {
+	return h.extend(ctx, h.Now().Add(h.ttl), "extend the lease")
+}
+
+// Release gives the lease up; its token stays, so that later ones are larger.
+func (h *Held) Release(ctx context.Context) error {
+	return h.extend(ctx, time.UnixMilli(0), "release the lease")
+}
+
+func (h *Held) extend(ctx context.Context, until time.Time, step string) error {
+	_, err := h.control.clients.DynamoDB(h.control.home).UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: &h.control.table, Key: key(pkLease),
+		UpdateExpression: aws.String("SET expires = :expires"), ConditionExpression: aws.String("fence = :fence"),
+		ExpressionAttributeValues: map[string]ddbtypes.AttributeValue{
+			":expires": number(until.UnixMilli()), ":fence": number(h.lease.Token),
+		},
+	})
+	if _, ok := errors.AsType[*ddbtypes.ConditionalCheckFailedException](err); ok {
+		return cutover.ErrFenced
+	}
+	return trouble(step+" in table "+h.control.table, err)
+}
+
+var _ cutover.Journal = (*Held)(nil)

@@ -1,0 +1,373 @@
+package awsapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apigateway"
+	apitypes "github.com/aws/aws-sdk-go-v2/service/apigateway/types"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/route53"
+	r53types "github.com/aws/aws-sdk-go-v2/service/route53/types"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tapctl/tapctl/internal/cutover"
+	"github.com/tapctl/tapctl/internal/topology"
+)
+
+// Traffic turns the dials of one topology.
+type Traffic struct {
+	clients *Clients
+	top     topology.Topology
+}
+
+var _ cutover.Traffic = (*Traffic)(nil)
+
+// NewTraffic returns the actuators of the topology.
+func NewTraffic(c *Clients, t topology.Topology) *Traffic { return &Traffic{c, t} }
+
+// Read implements cutover.Traffic: all parts are asked at once.
+func (t *Traffic) Read(ctx context.Context) (cutover.Setting, error) {
+	var setting cutover.Setting
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		records, err := t.clients.weighted(ctx, t.top.ZoneID, t.top.RecordName, t.top.RecordTypes)
+		if err != nil {
+			return err
+		}
+		setting.DNS, err = t.percent(records)
+		return err
+	})
+	group.Go(func() error {
+		stage, err := t.stage(ctx)
+		if err != nil {
+			return err
+		}
+		if stage.CanarySettings != nil {
+			setting.Canary = cutover.Percent(stage.CanarySettings.PercentTraffic)
+		}
+		setting.Base, err = t.base(stage.Variables["fn"])
+		return err
+	})
+	for name, version := range map[string]*string{"live": &setting.LiveVersion, "next": &setting.NextVersion} {
+		group.Go(func() error {
+			alias, err := t.alias(ctx, name)
+			if err == nil {
+				*version = aws.ToString(alias.FunctionVersion)
+			}
+			return err
+		})
+	}
+	err := group.Wait()
+	return setting, err
+}
+
+func (t *Traffic) base(fn string) (cutover.Base, error) {
+	switch fn {
+	case t.top.Target.FnForwarder():
+		return cutover.Forwarder, nil
+	case t.top.Target.FnLive():
+		return cutover.Live, nil
+	default:
+		return "", fmt.Errorf("read stage %s of %s: its variable fn is %q, which tapctl did not set", t.top.Target.Stage, t.top.Target.RestAPI, fn)
+	}
+}
+
+func (t *Traffic) stage(ctx context.Context) (*apigateway.GetStageOutput, error) {
+	out, err := t.clients.APIGateway(t.top.Target.Region).GetStage(ctx, &apigateway.GetStageInput{
+		RestApiId: &t.top.Target.RestAPI, StageName: &t.top.Target.Stage,
+	})
+	return out, trouble("read stage "+t.top.Target.Stage+" in "+t.top.Target.Region, err)
+}
+
+func (t *Traffic) alias(ctx context.Context, name string) (*lambda.GetAliasOutput, error) {
+	out, err := t.clients.Lambda(t.top.Target.Region).GetAlias(ctx, &lambda.GetAliasInput{
+		FunctionName: &t.top.Target.APIFunction, Name: &name,
+	})
+	return out, trouble("read alias "+t.top.Target.APIFunction+":"+name, err)
+}
+
+// errNoRecords means that the weighted pair does not exist.
+var errNoRecords = errors.New("no weighted records")
+
+// weighted lists the weighted records of the name, of every given type.
+func (c *Clients) weighted(ctx context.Context, zoneID, name string, kinds []string) ([]r53types.ResourceRecordSet, error) {
+	var found []r53types.ResourceRecordSet
+	for _, kind := range kinds {
+		out, err := c.Route53().ListResourceRecordSets(ctx, &route53.ListResourceRecordSetsInput{
+			HostedZoneId: &zoneID, StartRecordName: &name, StartRecordType: r53types.RRType(kind), MaxItems: aws.Int32(10),
+		})
+		if err != nil {
+			return nil, trouble("list records of "+name, err)
+		}
+		for _, record := range out.ResourceRecordSets {
+			if strings.TrimSuffix(aws.ToString(record.Name), ".") == name && string(record.Type) == kind && record.Weight != nil {
+				found = append(found, record)
+			}
+		}
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("list records of %s: %w", name, errNoRecords)
+	}
+	return found, nil
+}
+
+// pairs splits the records by type into blue and green and refuses any other
+// shape: a third record, a missing one, or types that disagree.
+func (t *Traffic) pairs(records []r53types.ResourceRecordSet) (map[r53types.RRType][2]r53types.ResourceRecordSet, error) {
+	pairs := map[r53types.RRType][2]r53types.ResourceRecordSet{}
+	for _, record := range records {
+		pair := pairs[record.Type]
+		switch aws.ToString(record.SetIdentifier) {
+		case t.top.Source.SetID:
+			pair[0] = record
+		case t.top.Target.SetID:
+			pair[1] = record
+		default:
+			return nil, fmt.Errorf("records of %s: unexpected member %q", t.top.RecordName, aws.ToString(record.SetIdentifier))
+		}
+		pairs[record.Type] = pair
+	}
+	for _, kind := range t.top.RecordTypes {
+		pair := pairs[r53types.RRType(kind)]
+		if pair[0].Weight == nil || pair[1].Weight == nil {
+			return nil, fmt.Errorf("records of %s: the %s pair lacks %s or %s", t.top.RecordName, kind, t.top.Source.SetID, t.top.Target.SetID)
+		}
+	}
+	return pairs, nil
+}
+
+// percent is green's share. Two zero weights are an even split, as Route 53
+// answers them.
+func (t *Traffic) percent(records []r53types.ResourceRecordSet) (cutover.Percent, error) {
+	pairs, err := t.pairs(records)
+	if err != nil {
+		return 0, err
+	}
+	share := cutover.Percent(-1)
+	for kind, pair := range pairs {
+		blue, green := aws.ToInt64(pair[0].Weight), aws.ToInt64(pair[1].Weight)
+		p := cutover.Percent(50)
+		if blue+green > 0 {
+			p = cutover.Percent(100*green) / cutover.Percent(blue+green)
+		}
+		if share >= 0 && share != p {
+			return 0, fmt.Errorf("records of %s: A and AAAA disagree (%s gives green %v%%, the other %v%%)", t.top.RecordName, kind, p, share)
+		}
+		share = p
+	}
+	return share, nil
+}
+
+// SetDNS implements cutover.Traffic. The batch deletes the records as they
+// were read and creates them anew: Route 53 refuses a DELETE whose values no
+// longer match, so a stale writer cannot land.
+func (t *Traffic) SetDNS(ctx context.Context, from, to cutover.Percent) (string, error) {
+	step := fmt.Sprintf("set weights of %s to green %v%%", t.top.RecordName, to)
+	records, err := t.clients.weighted(ctx, t.top.ZoneID, t.top.RecordName, t.top.RecordTypes)
+	if err != nil {
+		return "", err
+	}
+	live, err := t.percent(records)
+	if err != nil {
+		return "", err
+	}
+	if live != from {
+		return "", fmt.Errorf("%s: green stands at %v%%, not at %v%% as before", step, live, from)
+	}
+	changes, err := t.batch(records, to, func(old, updated r53types.ResourceRecordSet) []r53types.Change {
+		return []r53types.Change{
+			{Action: r53types.ChangeActionDelete, ResourceRecordSet: &old},
+			{Action: r53types.ChangeActionCreate, ResourceRecordSet: &updated},
+		}
+	})
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", step, err)
+	}
+	return t.send(ctx, step, changes)
+}
+
+// batch makes the changes that put every record of every type at its weight.
+// Only the weight changes: an UPSERT without the health check would detach it.
+func (t *Traffic) batch(records []r53types.ResourceRecordSet, to cutover.Percent, change func(old, updated r53types.ResourceRecordSet) []r53types.Change) ([]r53types.Change, error) {
+	if to < 0 || to > 100 || to != cutover.Percent(math.Trunc(float64(to))) {
+		return nil, fmt.Errorf("green at %v%% is not a whole percent of 0..100", to)
+	}
+	pairs, err := t.pairs(records)
+	if err != nil {
+		return nil, err
+	}
+	var changes []r53types.Change
+	for _, kind := range t.top.RecordTypes {
+		pair := pairs[r53types.RRType(kind)]
+		for side, weight := range []int64{100 - int64(to), int64(to)} {
+			if aws.ToInt64(pair[side].Weight) == weight {
+				continue
+			}
+			updated := pair[side]
+			updated.Weight = aws.Int64(weight)
+			changes = append(changes, change(pair[side], updated)...)
+		}
+	}
+	return changes, nil
+}
+
+func (t *Traffic) send(ctx context.Context, step string, changes []r53types.Change) (string, error) {
+	if len(changes) == 0 {
+		return "", nil
+	}
+	out, err := t.clients.Route53().ChangeResourceRecordSets(ctx, &route53.ChangeResourceRecordSetsInput{
+		HostedZoneId: &t.top.ZoneID, ChangeBatch: &r53types.ChangeBatch{Comment: aws.String("tapctl"), Changes: changes},
+	})
+	if err != nil {
+		return "", trouble(step, err)
+	}
+	return strings.TrimPrefix(aws.ToString(out.ChangeInfo.Id), "/change/"), nil
+}
+
+// InSync implements cutover.Traffic.
+func (t *Traffic) InSync(ctx context.Context, change string) (bool, error) {
+	out, err := t.clients.Route53().GetChange(ctx, &route53.GetChangeInput{Id: &change})
+	if err != nil {
+		return false, trouble("ask for change "+change, err)
+	}
+	return out.ChangeInfo.Status == r53types.ChangeStatusInsync, nil
+}
+
+// SetCanary implements cutover.Traffic.
+func (t *Traffic) SetCanary(ctx context.Context, from, to cutover.Percent) error {
+	step := fmt.Sprintf("set canary of stage %s to %v%%", t.top.Target.Stage, to)
+	stage, err := t.stage(ctx)
+	if err != nil {
+		return err
+	}
+	patches := []apitypes.PatchOperation{replace("/canarySettings/percentTraffic", formatPercent(to))}
+	switch {
+	case stage.CanarySettings == nil && from != 0:
+		return fmt.Errorf("%s: the stage has no canary, it had %v%% before", step, from)
+	case stage.CanarySettings != nil && cutover.Percent(stage.CanarySettings.PercentTraffic) != from:
+		return fmt.Errorf("%s: it stands at %v%%, not at %v%% as before", step, stage.CanarySettings.PercentTraffic, from)
+	case stage.CanarySettings == nil || stage.CanarySettings.StageVariableOverrides["fn"] != t.top.Target.FnNext():
+		// API Gateway would make a canary of the stage's own deployment and
+		// variables, which looks healthy because it is the old code.
+		patches = append(patches, replace("/canarySettings/stageVariableOverrides/fn", t.top.Target.FnNext()))
+	}
+	return t.patch(ctx, step, patches)
+}
+
+// Promote implements cutover.Traffic: the candidate becomes live, the base
+// side becomes live, and the canary goes.
+func (t *Traffic) Promote(ctx context.Context) error {
+	next, err := t.alias(ctx, "next")
+	if err != nil {
+		return err
+	}
+	if err := t.pointLive(ctx, aws.ToString(next.FunctionVersion)); err != nil {
+		return err
+	}
+	stage, err := t.stage(ctx)
+	if err != nil {
+		return err
+	}
+	// Live answers before the canary stops: no request is without a function.
+	if err := t.patch(ctx, "promote stage "+t.top.Target.Stage, []apitypes.PatchOperation{replace("/variables/fn", t.top.Target.FnLive())}); err != nil {
+		return err
+	}
+	if stage.CanarySettings == nil {
+		return nil
+	}
+	return t.patch(ctx, "remove the canary of stage "+t.top.Target.Stage, []apitypes.PatchOperation{
+		{Op: apitypes.OpRemove, Path: aws.String("/canarySettings")},
+	})
+}
+
+// pointLive moves the alias live, guarded by its revision.
+func (t *Traffic) pointLive(ctx context.Context, version string) error {
+	live, err := t.alias(ctx, "live")
+	if err != nil || aws.ToString(live.FunctionVersion) == version {
+		return err
+	}
+	_, err = t.clients.Lambda(t.top.Target.Region).UpdateAlias(ctx, &lambda.UpdateAliasInput{
+		FunctionName: &t.top.Target.APIFunction, Name: aws.String("live"), FunctionVersion: &version, RevisionId: live.RevisionId,
+	})
+	return trouble("point alias "+t.top.Target.FnLive()+" at version "+version, err)
+}
+
+// Retreat implements cutover.Traffic: the stage and the records go back at the
+// same time, and the failure of one does not hold up the other.
+func (t *Traffic) Retreat(ctx context.Context, to cutover.Setting) (string, error) {
+	var change string
+	var stageErr, dnsErr error
+	var group errgroup.Group // no shared context: neither part cancels the other
+	group.Go(func() error {
+		stageErr = t.retreatStage(ctx, to)
+		return nil
+	})
+	group.Go(func() error {
+		change, dnsErr = t.retreatDNS(ctx, to)
+		return nil
+	})
+	_ = group.Wait() // the parts keep their own errors
+	return change, errors.Join(stageErr, dnsErr)
+}
+
+func (t *Traffic) retreatStage(ctx context.Context, to cutover.Setting) error {
+	stage, err := t.stage(ctx)
+	if err != nil {
+		return err
+	}
+	var patches []apitypes.PatchOperation
+	if stage.CanarySettings != nil && stage.CanarySettings.PercentTraffic != float64(to.Canary) {
+		patches = append(patches, replace("/canarySettings/percentTraffic", formatPercent(to.Canary)))
+	}
+	fn := t.top.Target.FnForwarder()
+	if to.Base == cutover.Live {
+		fn = t.top.Target.FnLive()
+	}
+	if stage.Variables["fn"] != fn {
+		patches = append(patches, replace("/variables/fn", fn))
+	}
+	var errs []error
+	if len(patches) > 0 {
+		errs = append(errs, t.patch(ctx, "send stage "+t.top.Target.Stage+" back", patches))
+	}
+	if to.LiveVersion != "" {
+		errs = append(errs, t.pointLive(ctx, to.LiveVersion))
+	}
+	return errors.Join(errs...)
+}
+
+// retreatDNS is an UPSERT: going back must land whoever wrote last.
+func (t *Traffic) retreatDNS(ctx context.Context, to cutover.Setting) (string, error) {
+	records, err := t.clients.weighted(ctx, t.top.ZoneID, t.top.RecordName, t.top.RecordTypes)
+	if err != nil {
+		return "", err
+	}
+	changes, err := t.batch(records, to.DNS, func(_, updated r53types.ResourceRecordSet) []r53types.Change {
+		return []r53types.Change{{Action: r53types.ChangeActionUpsert, ResourceRecordSet: &updated}}
+	})
+	if err != nil {
+		return "", err
+	}
+	return t.send(ctx, fmt.Sprintf("send weights of %s back to green %v%%", t.top.RecordName, to.DNS), changes)
+}
+
+func (t *Traffic) patch(ctx context.Context, step string, patches []apitypes.PatchOperation) error {
+	_, err := t.clients.APIGateway(t.top.Target.Region).UpdateStage(ctx, &apigateway.UpdateStageInput{
+		RestApiId: &t.top.Target.RestAPI, StageName: &t.top.Target.Stage, PatchOperations: patches,
+	})
+	return trouble(step, err)
+}
+
+// replace is the only operation API Gateway takes on canary settings; add is
+// refused.
+func replace(path, value string) apitypes.PatchOperation {
+	return apitypes.PatchOperation{Op: apitypes.OpReplace, Path: &path, Value: &value}
+}
+
+func formatPercent(p cutover.Percent) string { return strconv.FormatFloat(float64(p), 'f', -1, 64) }
