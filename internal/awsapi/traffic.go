@@ -371,3 +371,6 @@ func replace(path, value string) apitypes.PatchOperation {
 }
 
 func formatPercent(p cutover.Percent) string { return strconv.FormatFloat(float64(p), 'f', -1, 64) }
+
+// Topology is what the dials belong to.
+func (t *Traffic) Topology() topology.Topology { return t.top }

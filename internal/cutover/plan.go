@@ -129,3 +129,13 @@ func (p Plan) Length(steps int) time.Duration {
 	}
 	return total
 }
+
+// StartPromote is the state of a promotion by hand, of dials that already
+// stand at the end of a plan.
+func StartPromote(id string, live, target Setting, plan Plan, now time.Time) State {
+	s := Start(id, live, plan, now)
+	s.Target = target
+	s.Phase = Promoting
+	s.Want.Base, s.Want.Canary, s.Want.LiveVersion = Live, 0, live.NextVersion
+	return s
+}

@@ -1,0 +1,181 @@
+// Package app is the use-cases: deploy, shift, promote, rollback, status.
+// Plain functions over the adapters; no flags and no printing.
+package app
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/tapctl/tapctl/internal/awsapi"
+	"github.com/tapctl/tapctl/internal/clock"
+	"github.com/tapctl/tapctl/internal/config"
+	"github.com/tapctl/tapctl/internal/cutover"
+	"github.com/tapctl/tapctl/internal/health"
+	"github.com/tapctl/tapctl/internal/topology"
+)
+
+// App is one run of tapctl against one environment.
+type App struct {
+	Config  config.Config
+	Clients *awsapi.Clients
+	Clock   clock.Clock
+	Emit    func(cutover.Event)
+	// Owner names this run to others, RunURL the CI job it runs in.
+	Owner, RunURL string
+	// StateDir holds the local copy of the topology.
+	StateDir string
+	// Stop is closed when a signal asks for the end.
+	Stop <-chan struct{}
+}
+
+// Refused means that a check failed before anything was changed.
+type Refused struct {
+	Cause error
+	Next  string // the command that helps; "" takes the cause's own
+}
+
+// Error implements error.
+func (e *Refused) Error() string { return e.Cause.Error() }
+
+// Unwrap gives the cause.
+func (e *Refused) Unwrap() error { return e.Cause }
+
+// ExitCode is 3.
+func (e *Refused) ExitCode() int { return 3 }
+
+// Hint is the next command to type.
+func (e *Refused) Hint() string {
+	if e.Next != "" {
+		return e.Next
+	}
+	if hinted, ok := errors.AsType[interface {
+		error
+		Hint() string
+	}](e.Cause); ok {
+		return hinted.Hint()
+	}
+	return ""
+}
+
+// refused makes err a refusal, unless it carries an exit code of its own.
+func refused(err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[interface {
+		error
+		ExitCode() int
+	}](err); ok {
+		return err
+	}
+	return &Refused{Cause: err}
+}
+
+// say emits an event that belongs to no shift.
+func (a *App) say(kind cutover.EventKind, format string, args ...any) {
+	if a.Emit != nil {
+		a.Emit(cutover.Event{At: a.Clock.Now(), Kind: kind, Text: fmt.Sprintf(format, args...)})
+	}
+}
+
+// control is the control table of this environment.
+func (a *App) control() *awsapi.Control {
+	return awsapi.NewControl(a.Clients, a.Config.Name("control"), a.Config.TargetRegion, a.Config.SourceRegion)
+}
+
+// lease is what this run asks for.
+func (a *App) lease(purpose string) cutover.Lease {
+	return cutover.Lease{Owner: a.Owner, RunURL: a.RunURL, Purpose: purpose, Expires: a.Clock.Now().Add(a.Config.Lease.TTL)}
+}
+
+// release gives the lease up, whatever ended the run.
+func (a *App) release(ctx context.Context, held *awsapi.Held) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := held.Release(ctx); err != nil && !errors.Is(err, cutover.ErrFenced) {
+		// Non-fatal: it expires.
+		a.say(cutover.EventTrouble, "the lease was not given up and expires by itself: %v", err)
+	}
+}
+
+// topologyFile is the local copy, for a rollback that cannot reach the table.
+func (a *App) topologyFile() string {
+	return filepath.Join(a.StateDir, a.Config.StackPrefix()+".topology.json")
+}
+
+// roots are the certificates that the front doors are verified with; nil is
+// the system's.
+func (a *App) roots() (*x509.CertPool, error) {
+	if a.Config.AWS.CABundle == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(a.Config.AWS.CABundle)
+	if err != nil {
+		return nil, fmt.Errorf("read aws.ca_bundle: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("read aws.ca_bundle %s: no certificate in it", a.Config.AWS.CABundle)
+	}
+	return pool, nil
+}
+
+// resolver asks aws.dns_server, or the system's where none is set.
+func (a *App) resolver() *net.Resolver {
+	server := a.Config.AWS.DNSServer
+	if server == "" {
+		return net.DefaultResolver
+	}
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, server)
+	}}
+}
+
+// prober sends requests to one cell under its own name, past the weighted
+// records: the regional domain is dialled, whatever DNS answers for the
+// public name.
+func (a *App) prober(cell topology.Cell) (*health.HTTPProber, error) {
+	roots, err := a.roots()
+	if err != nil {
+		return nil, err
+	}
+	resolver := a.resolver()
+	return health.NewHTTPProber(health.Endpoint{
+		Host: cell.ProbeName, Port: a.Config.AWS.HTTPSPort, Path: a.Config.Function.HealthPath,
+		Roots: roots, Timeout: a.Config.Probe.Timeout,
+		Resolve: func(ctx context.Context, _ string) (string, error) {
+			addresses, err := resolver.LookupHost(ctx, cell.RegionalName)
+			if err != nil {
+				return "", fmt.Errorf("resolve %s: %w", cell.RegionalName, err)
+			}
+			return addresses[0], nil
+		},
+	}), nil
+}
+
+// watcher judges green for a shift.
+func (a *App) watcher(t topology.Topology, ignore []string) (*health.Watcher, error) {
+	prober, err := a.prober(t.Target)
+	if err != nil {
+		return nil, err
+	}
+	return &health.Watcher{
+		Reader: awsapi.Alarms{Clients: a.Clients}, Refs: alarmRefs(t), Ignore: ignore,
+		Prober: prober, Requests: a.Config.Probe.Count, MaxFailures: a.Config.Probe.MaxFailures,
+	}, nil
+}
+
+func alarmRefs(t topology.Topology) []health.AlarmRef {
+	refs := make([]health.AlarmRef, 0, len(t.Alarms))
+	for _, alarm := range t.Alarms {
+		refs = append(refs, health.AlarmRef{Name: alarm.Name, Region: alarm.Region, Side: string(alarm.Side), Sparse: alarm.Sparse})
+	}
+	return refs
+}

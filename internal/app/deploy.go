@@ -1,0 +1,405 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tapctl/tapctl/internal/awsapi"
+	"github.com/tapctl/tapctl/internal/cutover"
+	"github.com/tapctl/tapctl/internal/infra"
+	"github.com/tapctl/tapctl/internal/topology"
+)
+
+// DeployAsk is what deploy is asked to do.
+type DeployAsk struct {
+	Runner       infra.Runner
+	API, Forward infra.Artifact
+	// Cells to update besides a source cell that does not exist yet:
+	// "target", "source" or "all".
+	Cells  string
+	DryRun bool
+}
+
+// DeployReport is what deploy did; its JSON is a contract.
+type DeployReport struct {
+	Outputs         DeployOutputs `json:"outputs"`
+	Changes         infra.Counts  `json:"changes"`
+	DurationSeconds float64       `json:"duration_s"`
+	DryRun          bool          `json:"dry_run,omitempty"`
+}
+
+// DeployOutputs are what users of the environment need.
+type DeployOutputs struct {
+	APIURL    string            `json:"api_url"`
+	APIURLs   map[string]string `json:"api_urls"`
+	TableName string            `json:"table_name"`
+}
+
+// deployment is one deploy under way.
+type deployment struct {
+	*App
+	ask    DeployAsk
+	input  infra.Input
+	counts infra.Counts
+	top    topology.Topology
+}
+
+// Deploy provisions base, the cells and the edge, in this order, and probes
+// green directly. It moves no traffic: what the dials stand at is read first
+// and written back. It is refused while a shift is open.
+func (a *App) Deploy(ctx context.Context, ask DeployAsk) (DeployReport, error) {
+	began := a.Clock.Now()
+	d := &deployment{App: a, ask: ask}
+	if err := d.preflight(ctx); err != nil {
+		return DeployReport{}, refused(err)
+	}
+	held, err := d.guard(ctx)
+	if err != nil {
+		return DeployReport{}, refused(err)
+	}
+	if held != nil {
+		defer a.release(ctx, held)
+		stop := d.keep(ctx, held)
+		defer stop()
+	}
+	if ask.DryRun {
+		err = d.preview(ctx)
+	} else {
+		err = d.provision(ctx)
+	}
+	if err != nil {
+		return DeployReport{}, err
+	}
+	return DeployReport{
+		Outputs: d.outputs(), Changes: d.counts, DryRun: ask.DryRun,
+		DurationSeconds: a.Clock.Now().Sub(began).Seconds(),
+	}, nil
+}
+
+// preflight asks AWS the cheap questions first: a wrong endpoint or dead
+// credentials would otherwise show after minutes, in the middle.
+func (d *deployment) preflight(ctx context.Context) error {
+	account, err := d.Clients.Account(ctx, d.Config.TargetRegion)
+	if err != nil {
+		return err
+	}
+	zone, err := d.Clients.ZoneID(ctx, d.Config.Domain.Zone)
+	if err != nil {
+		return err
+	}
+	d.input = infra.Input{Config: d.Config, Account: account, ZoneID: zone}
+	d.say(cutover.EventPlan, "account %s, zone %s (%s)", account, d.Config.Domain.Zone, zone)
+	return nil
+}
+
+// guard takes the lease and refuses where a shift is open or users are on a
+// candidate that this deploy would replace under them. Before the first
+// deploy there is no control table, and nothing to guard.
+func (d *deployment) guard(ctx context.Context) (*awsapi.Held, error) {
+	control := d.control()
+	shift, found, err := control.Shift(ctx)
+	if errors.Is(err, awsapi.ErrNoTopology) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if found && shift.Phase.Open() {
+		return nil, &Refused{
+			Cause: fmt.Errorf("deploy: shift %s is open (%s, %s)", shift.ID, shift.Phase, shift.Last),
+			Next:  "finish it with 'tapctl shift --resume', or go back with 'tapctl rollback'",
+		}
+	}
+	held, err := control.Take(ctx, d.lease("deploy"), d.Clock.Now())
+	if err != nil {
+		return nil, err
+	}
+	held.Now = d.Clock.Now
+	if err := d.refuseExposed(ctx); err != nil {
+		d.release(ctx, held)
+		return nil, err
+	}
+	return held, nil
+}
+
+func (d *deployment) refuseExposed(ctx context.Context) error {
+	top, err := d.control().Topology(ctx)
+	if errors.Is(err, awsapi.ErrNoTopology) {
+		return nil // an earlier deploy ended before it was complete
+	}
+	if err != nil {
+		return err
+	}
+	live, err := awsapi.NewTraffic(d.Clients, top).Read(ctx)
+	if err != nil {
+		return err
+	}
+	if live.CandidateExposure() > 0 {
+		return &Refused{
+			Cause: fmt.Errorf("deploy: %v%% of users are on the candidate this deploy would replace (%s)", live.CandidateExposure(), live),
+			Next:  "finish with 'tapctl shift', or go back with 'tapctl rollback'",
+		}
+	}
+	return nil
+}
+
+// keep extends the lease while Pulumi works. Pulumi moves no dial, so losing
+// the lease is told and not fatal.
+func (d *deployment) keep(ctx context.Context, held *awsapi.Held) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for d.Clock.Sleep(ctx, d.Config.Lease.Heartbeat) == nil {
+			if err := held.Beat(ctx); err != nil && ctx.Err() == nil {
+				d.say(cutover.EventTrouble, "the lease could not be extended: %v", err)
+			}
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
+// stack is one stack operation, told as it begins and ends.
+func (d *deployment) stack(ctx context.Context, name string, program func() (infra.Result, error)) (infra.Result, error) {
+	d.say(cutover.EventStep, "stack %s", name)
+	result, err := program()
+	if err != nil {
+		return result, err
+	}
+	d.counts = d.counts.Add(result.Counts)
+	d.say(cutover.EventStep, "stack %s: %d created, %d updated, %d deleted, %d unchanged", name,
+		result.Counts.Create, result.Counts.Update, result.Counts.Delete, result.Counts.Same)
+	return result, ctx.Err()
+}
+
+func (d *deployment) provision(ctx context.Context) error {
+	base, err := d.base(ctx)
+	if err != nil {
+		return err
+	}
+	cells := map[topology.Side]infra.Outputs{}
+	for _, side := range []topology.Side{topology.Blue, topology.Green} {
+		if cells[side], err = d.cell(ctx, side, base); err != nil {
+			return err
+		}
+	}
+	edge, err := d.edge(ctx)
+	if err != nil {
+		return err
+	}
+	d.assemble(base, cells, edge)
+	if err := d.top.Validate(); err != nil {
+		return err
+	}
+	if err := d.store(ctx); err != nil {
+		return err
+	}
+	return d.smoke(ctx)
+}
+
+func (d *deployment) name(part string) string { return d.Config.StackPrefix() + "-" + part }
+
+func (d *deployment) base(ctx context.Context) (infra.Base, error) {
+	result, err := d.stack(ctx, d.name("base"), func() (infra.Result, error) {
+		return d.ask.Runner.Up(ctx, d.name("base"), infra.BaseProgram(d.input))
+	})
+	if err != nil {
+		return infra.Base{}, err
+	}
+	return baseOf(result.Outputs), nil
+}
+
+func baseOf(o infra.Outputs) infra.Base {
+	return infra.Base{
+		TableName: o.Text("table_name"), ControlTable: o.Text("control_table"),
+		KeyARN: o.Texts("key_arn"), CertificateARN: o.Texts("certificate_arn"),
+	}
+}
+
+// wanted tells whether this deploy updates the side's cell. Blue is created
+// where it is missing, and left alone afterwards unless asked for: it is what
+// users are on.
+func (d *deployment) wanted(side topology.Side, exists bool) bool {
+	switch side {
+	case topology.Blue:
+		return !exists || d.ask.Cells == "source" || d.ask.Cells == "all"
+	case topology.Green:
+		return !exists || d.ask.Cells != "source"
+	default:
+		return false
+	}
+}
+
+func (d *deployment) cellInput(ctx context.Context, side topology.Side, base infra.Base, outputs infra.Outputs) (infra.CellInput, error) {
+	in := infra.CellInput{Input: d.input, Side: side, Base: base, API: d.ask.API, Forward: d.ask.Forward}
+	var err error
+	if in.Live, err = d.Clients.LiveCell(ctx, in.Region(), outputs.Text("rest_api"), d.Config.Name("api")); err != nil {
+		return in, err
+	}
+	edge, err := d.Clients.LiveEdge(ctx, d.input.ZoneID, d.Config.Domain.Name)
+	if total := edge.BlueWeight + edge.GreenWeight; edge.Exists && total > 0 {
+		in.DNSPercent = float64(100*edge.GreenWeight) / float64(total)
+	}
+	return in, err
+}
+
+func (d *deployment) cell(ctx context.Context, side topology.Side, base infra.Base) (infra.Outputs, error) {
+	region := infra.CellInput{Input: d.input, Side: side}.Region()
+	stack := d.name("cell-" + region)
+	outputs, err := d.ask.Runner.Outputs(ctx, stack)
+	if err != nil {
+		return nil, err
+	}
+	if !d.wanted(side, outputs.Text("rest_api") != "") {
+		d.say(cutover.EventStep, "stack %s: left alone, users are on it (--cell source updates it)", stack)
+		return outputs, nil
+	}
+	in, err := d.cellInput(ctx, side, base, outputs)
+	if err != nil {
+		return nil, err
+	}
+	result, err := d.stack(ctx, stack, func() (infra.Result, error) {
+		return d.ask.Runner.Up(ctx, stack, infra.CellProgram(in))
+	})
+	return result.Outputs, err
+}
+
+func (d *deployment) edgeInput(ctx context.Context) (infra.EdgeInput, error) {
+	in := infra.EdgeInput{Input: d.input, Public: map[topology.Side]infra.RegionalDomain{}, Probe: map[topology.Side]infra.RegionalDomain{}}
+	var err error
+	for side, region := range map[topology.Side]string{topology.Blue: d.Config.SourceRegion, topology.Green: d.Config.TargetRegion} {
+		if in.Public[side], err = d.Clients.RegionalDomain(ctx, region, d.Config.Domain.Name); err != nil {
+			return in, err
+		}
+		if in.Probe[side], err = d.Clients.RegionalDomain(ctx, region, d.Config.ProbeName(region)); err != nil {
+			return in, err
+		}
+	}
+	in.Live, err = d.Clients.LiveEdge(ctx, d.input.ZoneID, d.Config.Domain.Name)
+	return in, err
+}
+
+func (d *deployment) edge(ctx context.Context) (infra.Outputs, error) {
+	in, err := d.edgeInput(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d.top.Source.RegionalName, d.top.Target.RegionalName = in.Probe[topology.Blue].Name, in.Probe[topology.Green].Name
+	result, err := d.stack(ctx, d.name("edge"), func() (infra.Result, error) {
+		return d.ask.Runner.Up(ctx, d.name("edge"), infra.EdgeProgram(in))
+	})
+	return result.Outputs, err
+}
+
+func (d *deployment) assemble(base infra.Base, cells map[topology.Side]infra.Outputs, edge infra.Outputs) {
+	c := d.Config
+	cell := func(side topology.Side, region, regionalName string) topology.Cell {
+		return topology.Cell{
+			Region: region, RestAPI: cells[side].Text("rest_api"), Stage: infra.StageName, APIFunction: c.Name("api"),
+			SetID: string(side), HealthCheck: edge.Text("health_check_" + string(side)),
+			ProbeName: c.ProbeName(region), RegionalName: regionalName,
+		}
+	}
+	d.top = topology.Topology{
+		Team: c.TeamName, Environment: c.Environment, Account: d.input.Account, ZoneID: d.input.ZoneID,
+		RecordName: c.Domain.Name, RecordTypes: []string{"A"}, ControlTable: base.ControlTable, Table: base.TableName,
+		HealthPath: c.Function.HealthPath,
+		Source:     cell(topology.Blue, c.SourceRegion, d.top.Source.RegionalName),
+		Target:     cell(topology.Green, c.TargetRegion, d.top.Target.RegionalName),
+	}
+	d.top.Target.Forwarder = c.Name("forward")
+	for _, name := range cells[topology.Green].List("alarms") {
+		d.top.Alarms = append(d.top.Alarms, topology.Alarm{
+			Name: name, Region: c.TargetRegion, Side: topology.Green, Sparse: strings.HasSuffix(name, "-table-throttles"),
+		})
+	}
+	slices.SortFunc(d.top.Alarms, func(a, b topology.Alarm) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// store keeps the topology in the control table and beside the operator.
+func (d *deployment) store(ctx context.Context) error {
+	if err := d.control().PutTopology(ctx, d.top); err != nil {
+		return err
+	}
+	encoded, err := json.MarshalIndent(d.top, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(d.StateDir, 0o700); err != nil {
+		return fmt.Errorf("keep a local copy of the topology: %w", err)
+	}
+	if err := os.WriteFile(d.topologyFile(), encoded, 0o600); err != nil {
+		return fmt.Errorf("keep a local copy of the topology: %w", err)
+	}
+	return nil
+}
+
+// smokeRequests is the most that a side of the stage is asked for: at the
+// initial canary of 10 percent, missing it 200 times has odds of 1 in 10^9.
+const (
+	smokeRequests = 200
+	smokePause    = 5 * time.Second
+	smokeTries    = 24
+)
+
+// smoke probes both cells directly: every side that serves must answer with
+// the right code before any user is sent there.
+func (d *deployment) smoke(ctx context.Context) error {
+	live, err := awsapi.NewTraffic(d.Clients, d.top).Read(ctx)
+	if err != nil {
+		return err
+	}
+	if err := d.smokeCell(ctx, d.top.Source, false, true); err != nil {
+		return err
+	}
+	return d.smokeCell(ctx, d.top.Target, live.Canary > 0, live.Canary < 100)
+}
+
+func (d *deployment) smokeCell(ctx context.Context, cell topology.Cell, canary, base bool) error {
+	prober, err := d.prober(cell)
+	if err != nil {
+		return err
+	}
+	var last error
+	for try := 0; try < smokeTries; try++ {
+		// A new stage or name takes its time to reach the front door: bounded.
+		if last = d.smokeOnce(ctx, prober.Get, canary, base); last == nil {
+			d.say(cutover.EventStep, "%s answers in %s%s", cell.ProbeName, cell.Region, sides(canary, base))
+			return nil
+		}
+		if err := d.Clock.Sleep(ctx, smokePause); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("probe %s in %s: %w", cell.ProbeName, cell.Region, last)
+}
+
+func sides(canary, base bool) string {
+	switch {
+	case canary && base:
+		return ", base and canary side"
+	case canary:
+		return ", canary side"
+	default:
+		return ", base side"
+	}
+}
+
+// outputs are known without asking: they follow from the configuration.
+func (d *deployment) outputs() DeployOutputs {
+	c := d.Config
+	return DeployOutputs{
+		APIURL: "https://" + c.Domain.Name,
+		APIURLs: map[string]string{
+			c.SourceRegion: "https://" + c.ProbeName(c.SourceRegion),
+			c.TargetRegion: "https://" + c.ProbeName(c.TargetRegion),
+		},
+		TableName: c.Name("items"),
+	}
+}

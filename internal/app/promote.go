@@ -1,0 +1,61 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tapctl/tapctl/internal/awsapi"
+	"github.com/tapctl/tapctl/internal/cutover"
+)
+
+// Promote makes green's candidate live after a shift that ended at 100 percent
+// without promoting. It watches what it did and goes back when that is bad.
+func (a *App) Promote(ctx context.Context, dryRun bool) (Report, error) {
+	if _, err := a.Clients.Account(ctx, a.Config.TargetRegion); err != nil {
+		return Report{}, refused(err)
+	}
+	control := a.control()
+	top, err := control.Topology(ctx)
+	if err != nil {
+		return Report{}, a.notDeployed(err)
+	}
+	traffic := awsapi.NewTraffic(a.Clients, top)
+	live, err := traffic.Read(ctx)
+	if err != nil {
+		return Report{}, refused(err)
+	}
+	if live.Base == cutover.Live && live.Canary == 0 && live.LiveVersion == live.NextVersion {
+		return a.nothingToDo(ctx, traffic)
+	}
+	if live.Canary != 100 || live.DNS != 100 {
+		return Report{}, &Refused{Cause: fmt.Errorf("promote: not every user is on the candidate yet: %s", live), Next: "tapctl shift --to 100"}
+	}
+	if dryRun {
+		return Report{Outcome: "completed", Dials: live.Dials, Exposure: live.Exposure(), DryRun: true, Steps: []StepReport{},
+			Reason: "dry run: would make version " + live.NextVersion + " live and remove the canary", NextCommand: "tapctl promote"}, nil
+	}
+	held, err := control.Take(ctx, a.lease("promote"), a.Clock.Now())
+	if err != nil {
+		return Report{}, refused(err)
+	}
+	held.Now = a.Clock.Now
+	defer a.release(ctx, held)
+	last, found, err := control.Shift(ctx)
+	if err != nil {
+		return Report{}, refused(err)
+	}
+	target := cutover.TargetOf(live)
+	if found {
+		if last.Phase.Open() {
+			return Report{}, refused(errors.New("promote: a shift is open; finish it with 'tapctl shift --resume' or go back with 'tapctl rollback'"))
+		}
+		target = last.Target
+	}
+	state := cutover.StartPromote(a.Clock.Now().UTC().Format("20060102T150405Z"), live, target, a.plan([]cutover.Dials{live.Dials}, true, false), a.Clock.Now())
+	watch, err := a.watcher(top, nil)
+	if err != nil {
+		return Report{}, refused(err)
+	}
+	return a.drive(ctx, traffic, watch, held, state)
+}

@@ -1,0 +1,142 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/tapctl/tapctl/internal/awsapi"
+	"github.com/tapctl/tapctl/internal/cutover"
+	"github.com/tapctl/tapctl/internal/topology"
+)
+
+// RollbackAsk is what rollback is asked to do.
+type RollbackAsk struct {
+	DryRun bool
+	// ToBlue sends every user to blue, whatever the journal's target is.
+	ToBlue bool
+}
+
+// Rollback retreats now. It needs the topology's ids and the credentials:
+// neither Pulumi, nor the lease, nor the journal, nor an alarm.
+func (a *App) Rollback(ctx context.Context, ask RollbackAsk) (Report, error) {
+	top, err := a.findTopology(ctx)
+	if err != nil {
+		return Report{}, a.notDeployed(err)
+	}
+	traffic := awsapi.NewTraffic(a.Clients, top)
+	live, readErr := traffic.Read(ctx)
+	target := a.target(ctx, live, readErr == nil, ask)
+	if ask.DryRun {
+		if readErr != nil {
+			return Report{}, refused(readErr)
+		}
+		return Report{Outcome: "completed", Dials: live.Dials, Exposure: live.Exposure(), DryRun: true,
+			Reason: fmt.Sprintf("dry run: would go from %s to %s", live, target), Steps: []StepReport{}, NextCommand: "tapctl rollback"}, nil
+	}
+	state := cutover.StartRetreat(a.Clock.Now().UTC().Format("20060102T150405Z"), target, a.plan(nil, false, false), a.Clock.Now())
+	a.say(cutover.EventRetreat, "rolling back to %s", target)
+	var journal cutover.Journal
+	held, err := a.control().Seize(ctx, a.lease("rollback"), a.Clock.Now())
+	if err != nil {
+		// Non-fatal: a rollback goes on without lease and journal.
+		a.say(cutover.EventTrouble, "going on without the journal: %v", err)
+	} else {
+		held.Now = a.Clock.Now
+		defer a.release(ctx, held)
+		journal = held
+	}
+	return a.drive(ctx, traffic, nil, journal, state)
+}
+
+// target is where the last shift said a retreat goes; without a journal, where
+// the mode says.
+func (a *App) target(ctx context.Context, live cutover.Setting, liveKnown bool, ask RollbackAsk) cutover.Setting {
+	toBlue := cutover.Setting{Base: cutover.Forwarder}
+	if ask.ToBlue {
+		return toBlue
+	}
+	shift, found, err := a.control().Shift(ctx)
+	switch {
+	case err == nil && found:
+		return shift.Target
+	case liveKnown:
+		return cutover.TargetOf(live)
+	default:
+		return toBlue
+	}
+}
+
+// findTopology asks the control table in both regions and then the local copy.
+func (a *App) findTopology(ctx context.Context) (topology.Topology, error) {
+	// Bounded well below the SDK's own patience: the local copy is good enough.
+	call, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	top, err := a.control().Topology(call)
+	if err == nil {
+		return top, nil
+	}
+	encoded, fileErr := os.ReadFile(a.topologyFile())
+	if fileErr != nil {
+		return top, err
+	}
+	if fileErr := json.Unmarshal(encoded, &top); fileErr != nil {
+		return top, fmt.Errorf("read %s: %w", a.topologyFile(), fileErr)
+	}
+	a.say(cutover.EventTrouble, "using the local copy of the topology: %v", err)
+	return top, top.Validate()
+}
+
+// aliasTTL is what Route 53 gives an alias to API Gateway. It cannot be set.
+// Unverified on AWS: ask with dig.
+const aliasTTL = time.Minute
+
+// dnsSamples is how many answers the observed share is taken from.
+const dnsSamples = 40
+
+// receipt completes the core's times with what clients see: it waits for the
+// TTL to pass, unless a signal wants the process gone, and asks DNS.
+func (a *App) receipt(ctx context.Context, traffic *awsapi.Traffic, end cutover.State) *Receipt {
+	r := &Receipt{FaultSeen: end.Receipt.FaultSeen, Decided: end.Receipt.Decided, CallsSent: end.Receipt.CallsSent, InSync: end.Receipt.InSync}
+	if end.Phase != cutover.RolledBack || a.stopped() || !end.Touched {
+		return r
+	}
+	a.say(cutover.EventWait, "traffic is back; waiting %v for resolvers to forget the old answer", aliasTTL)
+	if a.Clock.Sleep(ctx, aliasTTL) != nil {
+		return r
+	}
+	r.TTLPassed = a.Clock.Now()
+	if share, err := a.observedShare(ctx, traffic.Topology()); err != nil {
+		a.say(cutover.EventTrouble, "the observed share is not known: %v", err)
+	} else {
+		back := 100 - share
+		if end.Target.DNS == 100 {
+			back = share
+		}
+		r.ObservedShareBack = &back
+	}
+	return r
+}
+
+// observedShare is the percent of DNS answers that lead to green.
+func (a *App) observedShare(ctx context.Context, top topology.Topology) (float64, error) {
+	resolver := a.resolver()
+	green, err := resolver.LookupHost(ctx, top.Target.RegionalName)
+	if err != nil {
+		return 0, fmt.Errorf("resolve %s: %w", top.Target.RegionalName, err)
+	}
+	seen := 0
+	for range dnsSamples {
+		answers, err := resolver.LookupHost(ctx, top.RecordName)
+		if err != nil {
+			return 0, fmt.Errorf("resolve %s: %w", top.RecordName, err)
+		}
+		if len(answers) > 0 && slices.Contains(green, answers[0]) {
+			seen++
+		}
+	}
+	return 100 * float64(seen) / dnsSamples, nil
+}

@@ -1,0 +1,303 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tapctl/tapctl/internal/awsapi"
+	"github.com/tapctl/tapctl/internal/cutover"
+	"github.com/tapctl/tapctl/internal/health"
+	"github.com/tapctl/tapctl/internal/topology"
+)
+
+// ShiftAsk is what shift is asked to do.
+type ShiftAsk struct {
+	Ask       cutover.Ask
+	Once      bool
+	Resume    bool
+	NoPromote bool
+	DryRun    bool
+}
+
+// Report is what shift, rollback and promote did; its JSON is a contract.
+type Report struct {
+	Outcome     string          `json:"outcome"` // completed | rolled_back | held | refused | uncertain
+	Dials       cutover.Dials   `json:"dials"`
+	Exposure    cutover.Percent `json:"exposure"`
+	Reason      string          `json:"reason"`
+	Steps       []StepReport    `json:"steps"`
+	Receipt     *Receipt        `json:"receipt,omitempty"`
+	NextCommand string          `json:"next_command"`
+	DryRun      bool            `json:"dry_run,omitempty"`
+
+	// Touched is false where nothing was changed.
+	Touched bool `json:"-"`
+	// Stopped is true where a signal ended the run.
+	Stopped bool `json:"-"`
+}
+
+// StepReport is one step of the plan.
+type StepReport struct {
+	Dials    cutover.Dials   `json:"dials"`
+	Exposure cutover.Percent `json:"exposure"`
+	Started  time.Time       `json:"started,omitzero"`
+	Ended    time.Time       `json:"ended,omitzero"`
+}
+
+// Receipt says when each part of a retreat happened; a part that was not seen
+// is absent.
+type Receipt struct {
+	FaultSeen time.Time `json:"fault_seen,omitzero"`
+	Decided   time.Time `json:"decided,omitzero"`
+	CallsSent time.Time `json:"calls_sent,omitzero"`
+	InSync    time.Time `json:"insync,omitzero"`
+	TTLPassed time.Time `json:"ttl_passed,omitzero"`
+	// ObservedShareBack is the percent of DNS answers that led to the target
+	// once the TTL had passed.
+	ObservedShareBack *float64 `json:"observed_share_back,omitempty"`
+}
+
+// The tries of writes upward and of the retreat.
+const (
+	writeTries   = 4
+	retreatTries = 12
+)
+
+func (a *App) plan(steps []cutover.Dials, promote, once bool) cutover.Plan {
+	s := a.Config.Shift
+	return cutover.Plan{
+		Steps: steps, Settle: s.Settle, Bake: s.Bake, SyncTimeout: s.SyncTimeout, HoldTimeout: s.HoldTimeout, Poll: s.Poll,
+		WriteTries: writeTries, RetreatTries: retreatTries, Promote: promote, Once: once, HoldOnSignal: s.OnSignal == "hold",
+	}
+}
+
+// Shift moves traffic from where it is to ask.To, watching, and goes back on
+// its own when green is unhealthy.
+func (a *App) Shift(ctx context.Context, ask ShiftAsk) (Report, error) {
+	if _, err := a.Clients.Account(ctx, a.Config.TargetRegion); err != nil {
+		return Report{}, refused(err)
+	}
+	control := a.control()
+	top, err := control.Topology(ctx)
+	if err != nil {
+		return Report{}, a.notDeployed(err)
+	}
+	traffic := awsapi.NewTraffic(a.Clients, top)
+	if ask.DryRun {
+		return a.planShift(ctx, control, traffic, ask)
+	}
+	held, err := control.Take(ctx, a.lease("shift"), a.Clock.Now())
+	if err != nil {
+		return Report{}, refused(err)
+	}
+	held.Now = a.Clock.Now
+	defer a.release(ctx, held)
+	state, err := a.prepare(ctx, control, traffic, ask)
+	if errors.Is(err, cutover.ErrNothingToDo) {
+		return a.nothingToDo(ctx, traffic)
+	}
+	if err != nil {
+		return Report{}, refused(err)
+	}
+	ignore, err := a.alarmsAtStart(ctx, top, state)
+	if err != nil {
+		return Report{}, refused(err)
+	}
+	watch, err := a.watcher(top, ignore)
+	if err != nil {
+		return Report{}, refused(err)
+	}
+	return a.drive(ctx, traffic, watch, held, state)
+}
+
+// notDeployed refuses with the command that helps.
+func (a *App) notDeployed(err error) error {
+	if errors.Is(err, awsapi.ErrNoTopology) {
+		return &Refused{Cause: fmt.Errorf("%s-%s: %w", a.Config.TeamName, a.Config.Environment, err), Next: "tapctl deploy"}
+	}
+	return refused(err)
+}
+
+// prepare is the state to drive: the journal's open shift, or a new one from
+// the live dials.
+func (a *App) prepare(ctx context.Context, control *awsapi.Control, traffic *awsapi.Traffic, ask ShiftAsk) (cutover.State, error) {
+	open, found, err := control.Shift(ctx)
+	if err != nil {
+		return cutover.State{}, err
+	}
+	isOpen := found && open.Phase.Open()
+	switch {
+	case isOpen && open.Phase == cutover.Uncertain:
+		return cutover.State{}, &Refused{Cause: fmt.Errorf("shift %s ended uncertain: %s", open.ID, open.Reason), Next: "tapctl status, then tapctl rollback"}
+	case isOpen && !ask.Resume && !ask.Once:
+		return cutover.State{}, &Refused{Cause: fmt.Errorf("shift %s is open (%s, %s)", open.ID, open.Phase, open.Last), Next: "tapctl shift --resume, or tapctl rollback"}
+	case isOpen:
+		state := cutover.Resume(open, a.Clock.Now())
+		state.Plan.Once = ask.Once
+		a.say(cutover.EventPlan, "resuming shift %s at step %d of %d", open.ID, open.Step+1, len(open.Plan.Steps))
+		return state, nil
+	case ask.Resume && !ask.Once:
+		return cutover.State{}, &Refused{Cause: errors.New("no shift is open"), Next: "tapctl shift"}
+	}
+	live, err := traffic.Read(ctx)
+	if err != nil {
+		return cutover.State{}, err
+	}
+	steps, err := cutover.Steps(live, ask.Ask)
+	if err != nil {
+		return cutover.State{}, err
+	}
+	plan := a.plan(steps, !ask.NoPromote && cutover.Promotes(live, steps), ask.Once)
+	id := a.Clock.Now().UTC().Format("20060102T150405Z")
+	a.announcePlan(id, live, plan)
+	return cutover.Start(id, live, plan, a.Clock.Now()), nil
+}
+
+func (a *App) announcePlan(id string, live cutover.Setting, plan cutover.Plan) {
+	parts := make([]string, len(plan.Steps))
+	for i, step := range plan.Steps {
+		parts[i] = fmt.Sprintf("%v/%v", step.DNS, step.Canary)
+	}
+	end := "and stays there"
+	if plan.Promote {
+		end = "then promotes"
+	}
+	a.say(cutover.EventPlan, "shift %s: %s from %s; dns/canary percent %s, %s; at least %v", id, cutover.ModeOf(live), live,
+		strings.Join(parts, " "), end, plan.Length(len(plan.Steps)))
+}
+
+// planShift is the dry run: the plan, and nothing else.
+func (a *App) planShift(ctx context.Context, control *awsapi.Control, traffic *awsapi.Traffic, ask ShiftAsk) (Report, error) {
+	state, err := a.prepare(ctx, control, traffic, ask)
+	if errors.Is(err, cutover.ErrNothingToDo) {
+		return a.nothingToDo(ctx, traffic)
+	}
+	if err != nil {
+		return Report{}, refused(err)
+	}
+	r := Report{Outcome: "completed", Dials: state.Last.Dials, Exposure: state.Last.Exposure(), Reason: "dry run: nothing was changed", Steps: []StepReport{}, DryRun: true, NextCommand: "tapctl shift"}
+	for _, dials := range state.Plan.Steps[state.Step:] {
+		r.Steps = append(r.Steps, StepReport{Dials: dials, Exposure: exposureAt(state, dials)})
+	}
+	return r, nil
+}
+
+func exposureAt(s cutover.State, d cutover.Dials) cutover.Percent {
+	return cutover.Setting{Dials: d, Base: s.Last.Base}.Exposure()
+}
+
+func (a *App) nothingToDo(ctx context.Context, traffic *awsapi.Traffic) (Report, error) {
+	live, err := traffic.Read(ctx)
+	if err != nil {
+		return Report{}, refused(err)
+	}
+	return Report{Outcome: "completed", Dials: live.Dials, Exposure: live.Exposure(), Reason: "nothing to do: " + live.String(), Steps: []StepReport{}, NextCommand: "tapctl status"}, nil
+}
+
+// alarmsAtStart applies on_alarm_at_start: a shift that begins under a red
+// alarm would go back at once, or, worse, be told apart from nothing.
+func (a *App) alarmsAtStart(ctx context.Context, top topology.Topology, state cutover.State) (ignore []string, err error) {
+	if state.Phase == cutover.Retreating || len(top.Alarms) == 0 {
+		return nil, nil
+	}
+	states, err := awsapi.Alarms{Clients: a.Clients}.ReadAlarms(ctx, alarmRefs(top), a.Clock.Now())
+	if err != nil {
+		return nil, err
+	}
+	for _, finding := range health.Alarms(alarmRefs(top), states, a.Clock.Now(), nil) {
+		if finding.Verdict != health.Unhealthy {
+			continue
+		}
+		if a.Config.Shift.OnAlarmAtStart == "refuse" || state.Step > 0 {
+			return nil, &Refused{
+				Cause: fmt.Errorf("before the first change: %s %s", finding.Source, finding.Detail),
+				Next:  "wait for it to clear, or start anyway with --on-alarm-at-start ignore",
+			}
+		}
+	}
+	for _, s := range states {
+		if s.State == "ALARM" {
+			ignore = append(ignore, s.Name+"@"+s.Region)
+			a.say(cutover.EventTrouble, "alarm %s (%s) is red at the start and ignored, as configured", s.Name, s.Region)
+		}
+	}
+	return ignore, nil
+}
+
+// drive runs the state to its end and reports it.
+func (a *App) drive(ctx context.Context, traffic *awsapi.Traffic, watch *health.Watcher, journal cutover.Journal, state cutover.State) (Report, error) {
+	steps := newStepLog(state)
+	ports := cutover.Ports{
+		Traffic: traffic, Journal: journal, Clock: a.Clock, Stop: a.Stop, Heartbeat: a.Config.Lease.Heartbeat,
+		Emit: func(e cutover.Event) {
+			steps.note(e)
+			if a.Emit != nil {
+				a.Emit(e)
+			}
+		},
+	}
+	if watch != nil { // a nil *Watcher in the interface would not be nil
+		ports.Watch = watch
+	}
+	end := cutover.Run(ctx, ports, state)
+	report := Report{
+		Dials: end.Last.Dials, Exposure: end.Last.Exposure(), Reason: end.Reason, Steps: steps.steps,
+		Touched: end.Touched, Stopped: end.Stopped || a.stopped(),
+	}
+	switch end.Phase {
+	case cutover.Completed:
+		report.Outcome, report.NextCommand = "completed", "tapctl status"
+	case cutover.RolledBack:
+		report.Outcome, report.NextCommand = "rolled_back", "correct green, then: tapctl deploy && tapctl shift"
+		if !end.Touched {
+			report.NextCommand = "tapctl shift"
+		}
+	case cutover.Held:
+		report.Outcome, report.NextCommand = "held", "tapctl shift --resume, or tapctl rollback"
+	case cutover.Uncertain, cutover.Turning, cutover.Syncing, cutover.Settling, cutover.Baking, cutover.Promoting, cutover.Confirming, cutover.Retreating:
+		report.Outcome, report.NextCommand = "uncertain", "tapctl status, then tapctl rollback"
+	}
+	if !end.Receipt.Decided.IsZero() {
+		report.Receipt = a.receipt(ctx, traffic, end)
+	}
+	return report, nil
+}
+
+func (a *App) stopped() bool {
+	select {
+	case <-a.Stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// stepLog notes when each step began and ended.
+type stepLog struct {
+	plan  []cutover.Dials
+	base  cutover.Base
+	steps []StepReport
+	open  int
+}
+
+func newStepLog(s cutover.State) *stepLog {
+	return &stepLog{plan: s.Plan.Steps, base: s.Last.Base, steps: []StepReport{}, open: -1}
+}
+
+func (l *stepLog) note(e cutover.Event) {
+	if e.Steps == 0 || e.Step >= len(l.plan) {
+		return
+	}
+	over := e.Phase.Terminal() || e.Phase == cutover.Retreating || e.Phase == cutover.Promoting
+	if l.open >= 0 && l.steps[len(l.steps)-1].Ended.IsZero() && (over || e.Step != l.open) {
+		l.steps[len(l.steps)-1].Ended = e.At
+	}
+	if !over && e.Phase != cutover.Confirming && e.Step != l.open {
+		dials := l.plan[e.Step]
+		l.steps = append(l.steps, StepReport{Dials: dials, Exposure: cutover.Setting{Dials: dials, Base: l.base}.Exposure(), Started: e.At})
+		l.open = e.Step
+	}
+}
