@@ -1,0 +1,137 @@
+// Package lambda is the Lambda of the embedded AWS. It runs the real
+// bootstrap of an uploaded zip as a process of this machine, through the real
+// Runtime API, one invocation at a time per process, and keeps versions,
+// aliases, resource policies and metrics as AWS does.
+//
+// Non-goals: sandboxing (a function runs with the rights of whoever started
+// the embedded AWS), layers, container images, VPCs, asynchronous invocation,
+// event sources, and runtimes other than provided.al2 and provided.al2023.
+package lambda
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/tapctl/tapctl/internal/clock"
+	"github.com/tapctl/tapctl/internal/localaws/fault"
+)
+
+// Metrics takes the metrics of the invocations.
+type Metrics interface {
+	Record(now time.Time, region, namespace, name string, dimensions map[string]string, value float64, unit string)
+}
+
+// Logs takes the lines a function writes. It fails if the group does not exist.
+type Logs interface {
+	Append(now time.Time, region, group, stream string, message string) error
+}
+
+// Options are what the service is built from. Every port may be nil.
+type Options struct {
+	Log   *slog.Logger
+	Clock clock.Clock // the embedded AWS's clock
+	// Machine measures what real processes take: durations, deadlines and
+	// idleness. Nil is the real clock.
+	Machine clock.Clock
+	Metrics Metrics
+	Logs    Logs
+	Faults  *fault.Set
+	// Credentials returns the session credentials of a function's role.
+	Credentials func(roleARN string) (accessKeyID, secret, token string)
+	// Authorize decides whether the caller may invoke; nil allows everybody.
+	Authorize func(ctx context.Context, accessKeyID, action, resourceARN string) error
+	// Endpoint is the URL of the embedded AWS, for the functions' own clients.
+	Endpoint string
+	// MaxConcurrency bounds the invocations of one function that run at once;
+	// further ones wait. 0 is 32.
+	MaxConcurrency int
+	// IdleFor is how long a process may be idle before it is ended. 0 is 5 minutes.
+	IdleFor time.Duration
+	// PendingFor is how long, on Clock, a function is Pending after it was
+	// created, and InProgress after an update. 0 leaves the phase out.
+	PendingFor time.Duration
+	Seed       uint64 // of the draws of weighted aliases
+}
+
+// Service is the Lambda of every region.
+type Service struct {
+	options Options
+	store   *store
+	exec    *executor
+
+	mu      sync.Mutex
+	rng     *rand.Rand
+	dropped map[string]bool // log groups whose absence was said
+}
+
+// New returns a service without functions. Invocations wait until Run is called.
+func New(opts Options) *Service {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Clock == nil {
+		opts.Clock = clock.Real{}
+	}
+	if opts.Machine == nil {
+		opts.Machine = clock.Real{}
+	}
+	if opts.MaxConcurrency <= 0 {
+		opts.MaxConcurrency = 32
+	}
+	if opts.IdleFor <= 0 {
+		opts.IdleFor = 5 * time.Minute
+	}
+	s := &Service{
+		options: opts, store: newStore(opts.PendingFor), dropped: map[string]bool{},
+		rng: rand.New(rand.NewPCG(opts.Seed, 0x1a4bda)),
+	}
+	s.exec = newExecutor(opts.MaxConcurrency, opts.Machine, s.environmentOf, s.appendLog)
+	return s
+}
+
+// Handler serves Lambda's API. The request's context carries its wire.Call.
+func (s *Service) Handler() http.Handler { return s.routes() }
+
+// Run lets invocations run, ends idle processes, and on the end of ctx kills
+// every process it started before it returns.
+func (s *Service) Run(ctx context.Context) error {
+	if err := s.exec.start(ctx); err != nil {
+		return err
+	}
+	defer s.exec.stop()
+	for {
+		if err := s.options.Machine.Sleep(ctx, s.options.IdleFor/2); err != nil {
+			return nil
+		}
+		s.exec.reap(s.options.Machine.Now().Add(-s.options.IdleFor))
+	}
+}
+
+// Processes is how many bootstraps run now.
+func (s *Service) Processes() int { return s.exec.processes() }
+
+// draw returns a number in [0, 1).
+func (s *Service) draw() float64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rng.Float64()
+}
+
+func (s *Service) appendLog(region, group, stream, message string) {
+	if s.options.Logs == nil {
+		return
+	}
+	err := s.options.Logs.Append(s.options.Clock.Now(), region, group, stream, message)
+	key := region + " " + group
+	s.mu.Lock()
+	said := s.dropped[key]
+	s.dropped[key] = err != nil
+	s.mu.Unlock()
+	if err != nil && !said {
+		s.options.Log.Warn("function output dropped", "region", region, "group", group, "error", err)
+	}
+}
