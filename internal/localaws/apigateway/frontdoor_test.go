@@ -244,6 +244,26 @@ func TestCanarySplitsAndStageUpdatesComeLate(t *testing.T) {
 	}
 }
 
+func TestCanaryServesItsOwnDeployment(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(o *apigateway.Options) { o.StageUpdateDelay = -1 })
+	made := must[*sdk.CreateRestApiOutput](t)(w.client.CreateRestApi(w.ctx, &sdk.CreateRestApiInput{Name: aws.String("a"), EndpointConfiguration: &types.EndpointConfiguration{Types: []types.EndpointType{"REGIONAL"}}}))
+	w.method(*made.Id, *made.RootResourceId, "ANY", nil)
+	w.stage(*made.Id, w.deploy(*made.Id), nil)
+	child := must[*sdk.CreateResourceOutput](t)(w.client.CreateResource(w.ctx, &sdk.CreateResourceInput{RestApiId: made.Id, ParentId: made.RootResourceId, PathPart: aws.String("new")}))
+	w.method(*made.Id, *child.Id, "GET", nil)
+	second := w.deploy(*made.Id)
+	statusAt := func(percent string) int {
+		if err := w.update(*made.Id, patch("replace", "/canarySettings/deploymentId", second), patch("replace", "/canarySettings/percentTraffic", percent)); err != nil {
+			t.Fatal(err)
+		}
+		return w.get(defaultHost(*made.Id) + "/prod/new").Status
+	}
+	if base, canary := statusAt("0"), statusAt("100"); base != 403 || canary != 200 {
+		t.Errorf("a resource only the canary's deployment has: %d from the base, %d from the canary", base, canary)
+	}
+}
+
 func TestIntegrationFailures(t *testing.T) {
 	t.Parallel()
 	internal := `{"message": "Internal server error"}`

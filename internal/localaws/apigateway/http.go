@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
@@ -19,6 +20,7 @@ type request struct {
 	call   wire.Call
 	region *regional
 	body   []byte
+	log    *slog.Logger
 }
 
 // operation serves one control operation: a status and what to encode.
@@ -55,7 +57,7 @@ func (s *Service) handle(serve operation) http.Handler {
 			return
 		}
 		s.mu.Lock()
-		status, answer, err := serve(&request{Request: r, call: call, region: s.region(call.Region), body: body})
+		status, answer, err := serve(&request{Request: r, call: call, region: s.region(call.Region), body: body, log: s.options.Log})
 		var encoded json.RawMessage
 		if err == nil && answer != nil {
 			// Encoded under the lock: the answer may share the state's maps.
@@ -85,6 +87,7 @@ func (r *request) decode(into any) error {
 	decoder := json.NewDecoder(strings.NewReader(string(r.body)))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(into); err != nil && !errors.Is(err, io.EOF) {
+		r.log.Warn("request refused", "service", "apigateway", "region", r.region.name, "operation", r.Method+" "+r.URL.Path, "error", err)
 		return badRequest("Invalid request body: %v", err)
 	}
 	return nil

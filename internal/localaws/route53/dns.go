@@ -58,15 +58,15 @@ func (s *Service) Answer(now time.Time, query *dns.Msg) *dns.Msg {
 
 // resolve fills the reply for a name and type.
 func (s *Service) resolve(now time.Time, reply *dns.Msg, asked string, qtype uint16) {
-	if region, ok := s.options.RegionOf(strings.ToLower(strings.TrimSuffix(asked, "."))); ok {
-		reply.Authoritative = true
-		if !s.appendAddress(reply, asked, region, qtype) {
-			reply.Ns = append(reply.Ns, gatewaySOA(region))
-		}
-		return
-	}
 	owner := asked
 	for range maxChase {
+		if region, ok := s.options.RegionOf(strings.ToLower(strings.TrimSuffix(owner, "."))); ok {
+			reply.Authoritative = true
+			if !s.appendAddress(reply, owner, region, qtype) {
+				reply.Ns = append(reply.Ns, gatewaySOA(region))
+			}
+			return
+		}
 		z, records := s.zoneFor(now, owner)
 		if z == nil {
 			if len(reply.Answer) == 0 {

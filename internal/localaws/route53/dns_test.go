@@ -17,6 +17,7 @@ func TestAnswers(t *testing.T) {
 		do("CREATE", simple("www.example.com", "CNAME", "target.example.com")), do("CREATE", simple("target.example.com", "A", "192.0.2.1", "192.0.2.2")),
 		do("CREATE", simple("*.example.com", "A", "192.0.2.99")), do("CREATE", simple("x.deep.example.com", "TXT", `"v=1; p=2"`)),
 		do("CREATE", simple("mail.example.com", "MX", "10 mx.example.org.")), do("CREATE", simple("six.example.com", "AAAA", "2001:db8::1")),
+		do("CREATE", simple("probe.example.com", "CNAME", "d-abc.execute-api.eu-central-1.amazonaws.com")),
 		do("CREATE", alias("only", "eu-west-1", 1, "")))
 	w.settle()
 	tests := []struct {
@@ -38,6 +39,7 @@ func TestAnswers(t *testing.T) {
 		{"api.example.com.", dns.TypeA, "NOERROR 127.0.0.2"},
 		{"api.example.com.", dns.TypeAAAA, "NOERROR"},
 		{"d-abc.execute-api.eu-central-1.amazonaws.com.", dns.TypeA, "NOERROR 127.0.0.3"},
+		{"probe.example.com.", dns.TypeA, "NOERROR d-abc.execute-api.eu-central-1.amazonaws.com. 127.0.0.3"},
 		{"example.org.", dns.TypeA, "REFUSED"},
 		{"example.com.", dns.TypeANY, "REFUSED"},
 		{"example.com.", dns.TypeNS, "NOERROR ns-1.awsdns-01.com. ns-2.awsdns-02.net. ns-3.awsdns-03.org. ns-4.awsdns-04.co.uk."},

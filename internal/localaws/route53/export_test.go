@@ -1,5 +1,10 @@
 package route53
 
+import "time"
+
+// Observe folds one probe into a check.
+func (s *Service) Observe(now time.Time, id string, failure error) { s.observe(now, id, failure) }
+
 // Candidate is candidate for the tests of choose.
 type Candidate struct {
 	Weight  int

@@ -2,6 +2,7 @@ package route53_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -245,3 +246,60 @@ func TestHealthCheckControlPlane(t *testing.T) {
 }
 
 func pointer[T any](v T) *T { return &v }
+
+func TestStatusTurnsAfterTheThresholdInARow(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		threshold    int32
+		probes, want string // one letter a probe: + or -; the status after it
+	}{
+		{3, "--+---+-++-+++", "+++++------" + "--+"},
+		{1, "-+-", "-+-"},
+		{2, "--++", "+--+"},
+	} {
+		w := newWorld(t, nil)
+		id := w.endpointCheck("a.example.com", tt.threshold)
+		var got strings.Builder
+		for _, probe := range tt.probes {
+			var failure error
+			if probe == '-' {
+				failure = errors.New("HTTP Status Code 500")
+			}
+			w.service.Observe(w.clock.Now(), id, failure)
+			got.WriteString(map[bool]string{true: "+", false: "-"}[w.service.Healthy(id)])
+		}
+		if diff := cmp.Diff(tt.want, got.String()); diff != "" {
+			t.Errorf("threshold %d, probes %s:\n%s", tt.threshold, tt.probes, diff)
+		}
+	}
+}
+
+func TestCheckShowsTheCopiedAlarm(t *testing.T) {
+	t.Parallel()
+	threshold := 5.0
+	w := newWorld(t, func(o *route53.Options) {
+		o.Alarms = &alarms{}
+		o.DescribeAlarm = func(region, name string) (route53.AlarmConfiguration, bool) {
+			return route53.AlarmConfiguration{EvaluationPeriods: 2, Threshold: threshold, Period: 60, MetricName: "5XXError", Namespace: "AWS/ApiGateway", Statistic: "Average",
+				ComparisonOperator: "GreaterThanThreshold", Dimensions: []route53.Dimension{{Name: "ApiName", Value: region + name}}}, true
+		}
+	})
+	id := w.mustCheck("a", alarmConfig("errors", "Healthy"))
+	threshold = 9
+	shown := func() *types.CloudWatchAlarmConfiguration {
+		out, err := w.client.GetHealthCheck(context.Background(), &sdk.GetHealthCheckInput{HealthCheckId: aws.String(id)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.HealthCheck.CloudWatchAlarmConfiguration
+	}
+	if got := shown(); got == nil || *got.Threshold != 5 || len(got.Dimensions) != 1 || *got.Dimensions[0].Value != "eu-west-1errors" {
+		t.Errorf("shown %+v, want the definition as it was copied", got)
+	}
+	if _, err := w.client.UpdateHealthCheck(context.Background(), &sdk.UpdateHealthCheckInput{HealthCheckId: aws.String(id)}); err != nil {
+		t.Fatal(err)
+	}
+	if got := shown(); *got.Threshold != 9 {
+		t.Errorf("threshold %v after an update, want the alarm's new 9", *got.Threshold)
+	}
+}

@@ -163,22 +163,23 @@ func (s *Service) publish(now time.Time) {
 func (s *Service) probe(ctx context.Context, config HealthCheckConfig) error {
 	host := cmp.Or(config.IPAddress, config.FullyQualifiedDomainName)
 	name := cmp.Or(config.FullyQualifiedDomainName, config.IPAddress)
-	conn, err := s.connect(ctx, host, int(*config.Port))
+	socket, err := s.connect(ctx, host, int(*config.Port))
 	if err != nil {
 		return fmt.Errorf("connect to %s: %w", host, err)
 	}
-	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer socket.Close()
+	stop := context.AfterFunc(ctx, func() { socket.Close() })
 	defer stop()
-	if err := conn.SetDeadline(clock.Real{}.Now().Add(answerTimeout)); err != nil {
+	if err := socket.SetDeadline(clock.Real{}.Now().Add(answerTimeout)); err != nil {
 		return fmt.Errorf("set deadline of %s: %w", host, err)
 	}
+	conn := socket
 	if config.Type == typeHTTPS {
 		settings := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // what the real checkers do
 		if isTrue(config.EnableSNI) {
 			settings.ServerName = name
 		}
-		conn = tls.Client(conn, settings)
+		conn = tls.Client(socket, settings)
 	}
 	path := cmp.Or(config.ResourcePath, "/")
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+name+path, nil)
