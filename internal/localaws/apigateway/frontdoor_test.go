@@ -422,3 +422,23 @@ func TestFaults(t *testing.T) {
 		t.Errorf("after the faults: %+v", got)
 	}
 }
+
+func TestErrorsAreCountedByTheirClass(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.app("", nil)
+	for _, status := range []int{399, 400, 499, 500, 599} {
+		w.lambdas.answer = func(context.Context, call) (string, string, error) {
+			return fmt.Sprintf(`{"statusCode":%d}`, status), "", nil
+		}
+		w.get("https://api.example.com/")
+	}
+	got := map[string][]float64{}
+	for _, name := range []string{"4XXError", "5XXError"} {
+		got[name] = w.sink.metric("eu-west-1 AWS/ApiGateway " + name + " map[ApiName:Team-Env-api Stage:prod]")
+	}
+	want := map[string][]float64{"4XXError": {0, 1, 1, 0, 0}, "5XXError": {0, 0, 0, 1, 1}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
