@@ -6,6 +6,7 @@ package awsapi
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -17,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/tapctl/tapctl/internal/config"
 )
@@ -26,7 +28,13 @@ import (
 const globalRegion = "us-east-1"
 
 // Clients makes service clients, one a region.
-type Clients struct{ base aws.Config }
+type Clients struct {
+	base  aws.Config
+	calls *atomic.Int64
+}
+
+// Calls is how many requests were sent to AWS, retries included.
+func (c *Clients) Calls() int { return int(c.calls.Load()) }
 
 // retryTries is the SDK's budget per call. Three, its default, is too few for
 // a rollback: throttling of Route 53 is 5 requests a second for the account.
@@ -57,7 +65,16 @@ func Load(ctx context.Context, c config.AWS) (*Clients, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load AWS configuration: %w", err)
 	}
-	return &Clients{base}, nil
+	calls := &atomic.Int64{}
+	base.APIOptions = append(base.APIOptions, func(stack *middleware.Stack) error {
+		// After the retry loop's own step, so that every try is counted.
+		return stack.Finalize.Add(middleware.FinalizeMiddlewareFunc("tapctl:CountCalls",
+			func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+				calls.Add(1)
+				return next.HandleFinalize(ctx, in)
+			}), middleware.After)
+	})
+	return &Clients{base, calls}, nil
 }
 
 type unlimited struct{}

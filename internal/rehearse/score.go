@@ -1,0 +1,98 @@
+package rehearse
+
+import (
+	"fmt"
+	"sort"
+	"time"
+)
+
+// Score is one scenario's result; its JSON is a contract. Times are seconds of
+// the embedded AWS's clock.
+type Score struct {
+	Name                string   `json:"name"`
+	Outcome             string   `json:"outcome"`
+	Requests            int      `json:"requests"`
+	Failed              int      `json:"failed"` // not explained by a fault: tapctl's own
+	Harmed              int      `json:"harmed"` // failed at green while its fault was in force
+	ExposureAtDetection *float64 `json:"exposure_at_detection"`
+	DetectSeconds       *float64 `json:"detect_s"`  // fault to decision
+	RestoreSeconds      *float64 `json:"restore_s"` // fault to the last harmed request
+	APICalls            int      `json:"api_calls"` // by tapctl, to AWS
+	Faults              []string `json:"faults"`    // what was injected, in words
+	// FirstFailure is the first failed request that no fault explains.
+	FirstFailure string `json:"first_failure,omitempty"`
+	// Sides is how many answers each side gave.
+	Sides map[string]int `json:"sides"`
+}
+
+// Passed tells whether the scenario ended as it must: nobody failed because of
+// tapctl, and a bad green was sent back.
+func (s Score) Passed() bool {
+	want := "completed"
+	if len(s.Faults) > 0 {
+		want = "rolled_back"
+	}
+	return s.Failed == 0 && s.Outcome == want && s.Requests > 0
+}
+
+// Incident is an injected fault and what was decided because of it.
+type Incident struct {
+	Injected time.Time // zero: none
+	Cleared  time.Time // zero: still in force
+	Address  string    // front door of the side it struck
+	Decided  time.Time // retreat decided; zero: never
+	Exposure float64   // percent, when decided
+	What     string
+}
+
+// score counts what the users met.
+func score(name, outcome string, requests []Request, incident Incident, apiCalls int) Score {
+	s := Score{Name: name, Outcome: outcome, Requests: len(requests), APICalls: apiCalls, Faults: []string{}, Sides: map[string]int{}}
+	sort.Slice(requests, func(i, j int) bool { return requests[i].At.Before(requests[j].At) })
+	var lastHarm time.Time
+	for _, r := range requests {
+		if r.Side != "" {
+			s.Sides[r.Side]++
+		}
+		switch {
+		case !r.Failed():
+		case explained(r, incident):
+			s.Harmed++
+			lastHarm = r.At
+		default:
+			s.Failed++
+			if s.FirstFailure == "" {
+				s.FirstFailure = fmt.Sprintf("%s at %s: status %d %s", r.At.Format(time.RFC3339), r.Address, r.Status, r.Err)
+			}
+		}
+	}
+	if incident.Injected.IsZero() {
+		return s
+	}
+	s.Faults = append(s.Faults, incident.What)
+	if !incident.Decided.IsZero() {
+		s.DetectSeconds = seconds(incident.Decided.Sub(incident.Injected))
+		exposure := incident.Exposure
+		s.ExposureAtDetection = &exposure
+	}
+	if !lastHarm.IsZero() {
+		s.RestoreSeconds = seconds(lastHarm.Sub(incident.Injected))
+	}
+	return s
+}
+
+// explained tells whether the injected fault accounts for the failure: the
+// request was at that side's front door, and sent or under way while it was in
+// force.
+func explained(r Request, i Incident) bool {
+	if i.Injected.IsZero() || r.Address != i.Address {
+		return false
+	}
+	const underWay = time.Minute // of the clock: the request may have been sent just before
+	return r.At.After(i.Injected.Add(-underWay)) && (i.Cleared.IsZero() || r.At.Before(i.Cleared))
+}
+
+func seconds(d time.Duration) *float64 {
+	s := d.Seconds()
+	return &s
+}
