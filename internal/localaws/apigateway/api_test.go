@@ -120,6 +120,10 @@ func TestWhatIsNotModelledIsRefused(t *testing.T) {
 			_, err := w.client.PutIntegration(w.ctx, &sdk.PutIntegrationInput{RestApiId: &api, ResourceId: child.Id, HttpMethod: aws.String("GET"), Type: types.IntegrationTypeAwsProxy, Uri: aws.String(uri), IntegrationHttpMethod: aws.String("POST"), Credentials: aws.String(role)})
 			return err
 		},
+		"mapping": func() error {
+			_, err := w.client.PutIntegration(w.ctx, &sdk.PutIntegrationInput{RestApiId: &api, ResourceId: child.Id, HttpMethod: aws.String("GET"), Type: types.IntegrationTypeAwsProxy, Uri: aws.String(uri), IntegrationHttpMethod: aws.String("POST"), RequestParameters: map[string]string{"integration.request.header.X": "'1'"}})
+			return err
+		},
 		"authorizer": func() error {
 			_, err := w.client.PutMethod(w.ctx, &sdk.PutMethodInput{RestApiId: &api, ResourceId: child.Id, HttpMethod: aws.String("POST"), AuthorizationType: aws.String("AWS_IAM")})
 			return err

@@ -248,11 +248,20 @@ func (s *Service) servePutIntegration(r *request) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	var in integration
-	if err := r.decode(&in); err != nil {
-		return 0, nil, s.refuse(r.region.name, "such an integration: "+wire.AsError(err).Message)
+	// Clients send the empty form of what a proxy integration does not have.
+	var in struct {
+		integration
+		Credentials       string            `json:"credentials"`
+		RequestParameters map[string]string `json:"requestParameters"`
+		RequestTemplates  map[string]string `json:"requestTemplates"`
 	}
-	if err := s.putIntegration(r.region.name, res, m, in); err != nil {
+	if err := r.decode(&in); err != nil {
+		return 0, nil, err
+	}
+	if in.Credentials != "" || len(in.RequestParameters)+len(in.RequestTemplates) > 0 || (in.ConnectionType != "" && in.ConnectionType != "INTERNET") {
+		return 0, nil, s.refuse(r.region.name, "integration with credentials, mappings or a VPC link")
+	}
+	if err := s.putIntegration(r.region.name, res, m, in.integration); err != nil {
 		return 0, nil, err
 	}
 	return http.StatusCreated, m.Integration, nil
