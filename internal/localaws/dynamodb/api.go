@@ -47,7 +47,7 @@ func (s *Service) Handler() http.Handler {
 		}, func(c wire.Call, in *transactGet) (any, error) { return s.transactGetItems(c, *in) }),
 	}
 	maps.Copy(operations, s.administration())
-	return wire.JSONTarget(s.opts.Log, "1.0", operations)
+	return checksummed(wire.JSONTarget(s.opts.Log, "1.0", operations))
 }
 
 func one(r *request) []string { return []string{tableName(r.TableName)} }

@@ -16,6 +16,7 @@ import (
 	api "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tapctl/tapctl/internal/clock"
@@ -522,6 +523,20 @@ func TestThrottlingIsAnErrorAndAMetric(t *testing.T) {
 	}
 	if w.metrics.seen["eu-west-1 ReadThrottleEvents map[TableName:items]"] != 1 || w.metrics.seen["eu-west-1 WriteThrottleEvents map[TableName:items]"] != 0 {
 		t.Errorf("%v", w.metrics.seen)
+	}
+}
+
+// The SDK warns through its logger when an answer lacks its checksum.
+func TestAnswersCarryTheirChecksum(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	c := w.table()
+	options := c.Options()
+	options.Logger = logging.LoggerFunc(func(_ logging.Classification, format string, v ...any) { t.Errorf(format, v...) })
+	c = api.New(options)
+	w.put(c, sample())
+	if w.get(c, "p", "1") == nil {
+		t.Error("no item")
 	}
 }
 
