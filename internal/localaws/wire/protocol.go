@@ -246,3 +246,48 @@ func (e Epoch) MarshalJSON() ([]byte, error) {
 func Unknown(log *slog.Logger, call Call, operation string) {
 	log.Warn("not implemented", "service", call.Service, "region", call.Region, "operation", operation, "request_id", call.RequestID)
 }
+
+// Protocol is how a service encodes what it says.
+type Protocol int
+
+// The protocols of the services that are served.
+const (
+	JSONProtocol Protocol = iota
+	QueryProtocol
+	RESTXMLProtocol
+	RESTJSONProtocol
+	CBORProtocol
+)
+
+// Refuse answers a request with an error before it reached its service, in
+// the shape that service's clients read.
+func Refuse(w http.ResponseWriter, call Call, protocol Protocol, err error) {
+	switch protocol {
+	case QueryProtocol, RESTXMLProtocol:
+		WriteXMLError(w, call, "", AsError(err))
+	case RESTJSONProtocol:
+		WriteRESTJSONError(w, call, err)
+	case CBORProtocol:
+		refuseCBOR(w, call, AsError(err))
+	case JSONProtocol:
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		w.Header().Set("X-Amzn-Requestid", call.RequestID)
+		writeJSONError(w, AsError(err))
+	default:
+		http.Error(w, err.Error(), AsError(err).Status)
+	}
+}
+
+func refuseCBOR(w http.ResponseWriter, call Call, e *Error) {
+	encoded, err := cbor.Marshal(map[string]any{"__type": e.Code, "message": e.Message})
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Smithy-Protocol", "rpc-v2-cbor")
+	w.Header().Set("Content-Type", "application/cbor")
+	w.Header().Set("X-Amzn-Requestid", call.RequestID)
+	w.Header().Set("X-Amzn-Query-Error", e.Code+";Sender")
+	w.WriteHeader(e.Status)
+	w.Write(encoded) //nolint:errcheck // Non-fatal: the caller has gone.
+}
