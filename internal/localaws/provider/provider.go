@@ -10,7 +10,8 @@
 //
 // How the engine attaches (seen with 3.255.0): every provider instance of a
 // program, one per region here, opens a connection of its own to the same
-// port and configures it. State is therefore kept per connection.
+// port, calls Attach on it and configures it. State is therefore kept per
+// connection; the SDK's provider server leaves Attach out and is given one.
 package provider
 
 import (
@@ -28,6 +29,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/tapctl/tapctl/internal/clock"
 )
@@ -75,13 +77,25 @@ func accept(ctx context.Context, listener net.Listener, opts Options) {
 		}
 		go func() {
 			server := grpc.NewServer(grpc.MaxRecvMsgSize(400 << 20))
-			pulumirpc.RegisterResourceProviderServer(server, plugin.NewProviderServer(&provider{opts: opts}))
+			pulumirpc.RegisterResourceProviderServer(server, attachable{plugin.NewProviderServer(&provider{opts: opts})})
 			stop := context.AfterFunc(ctx, server.Stop)
 			defer stop()
 			server.Serve(newSingle(conn)) //nolint:errcheck // Non-fatal: ends with the connection.
 			server.Stop()
 		}()
 	}
+}
+
+// attachable answers Attach, which the engine calls first on a provider it did
+// not start and which the SDK's server leaves out.
+type attachable struct {
+	pulumirpc.ResourceProviderServer
+}
+
+// Attach implements pulumirpc.ResourceProviderServer. Nothing here talks back
+// to the engine.
+func (attachable) Attach(context.Context, *pulumirpc.PluginAttach) (*emptypb.Empty, error) {
+	return &emptypb.Empty{}, nil
 }
 
 // single is a listener of one connection: its second Accept fails once that
