@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -102,6 +103,10 @@ func changeSet(ctx context.Context, s *session, zone string, set *types.Resource
 			ChangeBatch: &types.ChangeBatch{Comment: aws.String("Managed by Pulumi"), Changes: []types.Change{{Action: action, ResourceRecordSet: set}}}})
 		return err
 	}, "PriorRequestNotComplete")
+	if batch, ok := errors.AsType[*types.InvalidChangeBatch](err); ok {
+		// What is wrong is in the messages, which the error's text leaves out.
+		return fmt.Errorf("%w: %s", err, strings.Join(batch.Messages, "; "))
+	}
 	if err != nil {
 		return err
 	}
