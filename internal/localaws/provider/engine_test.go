@@ -162,7 +162,7 @@ func (a *account) engine(ctx context.Context, root string, port int, program pul
 		auto.WorkDir(a.TempDir()), auto.PulumiHome(home), auto.Program(program), auto.SecretsProvider("passphrase"),
 		auto.Project(workspace.Project{Name: tokens.PackageName("probe"), Runtime: workspace.NewProjectRuntimeInfo("go", nil)}),
 		auto.EnvVars(map[string]string{"PULUMI_BACKEND_URL": "file://" + home, "PULUMI_CONFIG_PASSPHRASE": "test",
-			"PULUMI_DEBUG_PROVIDERS": fmt.Sprintf("aws:%d", port), "PULUMI_SKIP_UPDATE_CHECK": "true"}),
+			"PULUMI_DEBUG_PROVIDERS": fmt.Sprintf("aws:%d", port), "PULUMI_SKIP_UPDATE_CHECK": "true", "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true"}),
 	}
 	if root != "" {
 		command, err := auto.NewPulumiCommand(&auto.PulumiCommandOptions{Root: root})

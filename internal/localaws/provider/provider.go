@@ -12,6 +12,9 @@
 // program, one per region here, opens a connection of its own to the same
 // port, calls Attach on it and configures it. State is therefore kept per
 // connection; the SDK's provider server leaves Attach out and is given one.
+// The caller also wants PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true: from
+// the second operation on a stack, the engine otherwise tries to download the
+// plugin its state names, which costs seconds each time and is then not used.
 package provider
 
 import (
