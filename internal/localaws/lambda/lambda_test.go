@@ -123,26 +123,32 @@ func newFixture(t *testing.T, change func(*lambda.Options)) fixture {
 	return f
 }
 
-func bundle(t testing.TB, name string, content []byte, mode os.FileMode) []byte {
-	t.Helper()
+func zipped(name string, content []byte, mode os.FileMode) ([]byte, error) {
 	var out bytes.Buffer
 	archive := zip.NewWriter(&out)
 	header := &zip.FileHeader{Name: name, Method: zip.Deflate}
 	header.SetMode(mode)
 	w, err := archive.CreateHeader(header)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	if _, err := w.Write(content); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	if err := archive.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
+	err = archive.Close()
+	return out.Bytes(), err
 }
 
-// compile builds a bootstrap once for all tests.
+func bundle(t testing.TB, name string, content []byte, mode os.FileMode) []byte {
+	t.Helper()
+	code, err := zipped(name, content, mode)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return code
+}
+
+// compile builds a bootstrap once for all tests, and zips it once.
 func compile(pkg string) func(t testing.TB) []byte {
 	build := sync.OnceValues(func() ([]byte, error) {
 		dir, err := os.MkdirTemp("", "lambda-test-")
@@ -151,20 +157,24 @@ func compile(pkg string) func(t testing.TB) []byte {
 		}
 		defer os.RemoveAll(dir)
 		out := filepath.Join(dir, "bootstrap")
-		cmd := exec.Command("go", "build", "-tags", "lambda.norpc", "-o", out, pkg)
+		cmd := exec.Command("go", "build", "-ldflags", "-s -w", "-tags", "lambda.norpc", "-o", out, pkg)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if output, err := cmd.CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("%w: %s", err, output)
 		}
-		return os.ReadFile(out)
+		program, err := os.ReadFile(out)
+		if err != nil {
+			return nil, err
+		}
+		return zipped("bootstrap", program, 0o755)
 	})
 	return func(t testing.TB) []byte {
 		t.Helper()
-		program, err := build()
+		code, err := build()
 		if err != nil {
 			t.Fatal(err)
 		}
-		return bundle(t, "bootstrap", program, 0o755)
+		return code
 	}
 }
 
