@@ -3,11 +3,14 @@ package config
 import (
 	"archive/zip"
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -17,7 +20,10 @@ var durationType = reflect.TypeFor[time.Duration]()
 var (
 	namePattern   = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]*$`)
 	regionPattern = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[1-9]$`)
-	hostPattern   = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	// No character that a resource policy takes for a wildcard: the path is
+	// open to everybody, and only it must be.
+	pathPattern = regexp.MustCompile(`^/[A-Za-z0-9._~/-]*$`)
+	hostPattern = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 )
 
 // retentionDays are the values CloudWatch Logs accepts.
@@ -116,8 +122,8 @@ func (c Config) checkFunction(k *checker) {
 	k.between("function.memory_mb", float64(c.Function.MemoryMB), 128, 10240)
 	// API Gateway gives up after 29 s, so a longer function can only be billed.
 	k.duration("function.timeout", c.Function.Timeout, time.Second, 29*time.Second)
-	if !strings.HasPrefix(c.Function.HealthPath, "/") {
-		k.add("function.health_path", c.Function.HealthPath, "want a path starting with /")
+	if !pathPattern.MatchString(c.Function.HealthPath) {
+		k.add("function.health_path", c.Function.HealthPath, "want a path starting with /, of letters, digits and . _ ~ - /")
 	}
 }
 
@@ -188,10 +194,25 @@ func (c Config) checkRest(k *checker) {
 	}
 	k.oneOf("infra.provider", c.Infra.Provider, "auto", "aws", "local")
 	k.duration("infra.timeout", c.Infra.Timeout, time.Minute, 6*time.Hour)
+	c.checkAWS(k)
+}
+
+func (c Config) checkAWS(k *checker) {
 	k.between("aws.https_port", float64(c.AWS.HTTPSPort), 1, 65535)
 	if c.AWS.EndpointURL != "" {
 		if u, err := url.Parse(c.AWS.EndpointURL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 			k.add("aws.endpoint_url", c.AWS.EndpointURL, "want an http or https URL")
+		}
+	}
+	if server := c.AWS.DNSServer; server != "" {
+		host, port, err := net.SplitHostPort(server)
+		if _, portErr := strconv.ParseUint(port, 10, 16); err != nil || host == "" || portErr != nil {
+			k.add("aws.dns_server", server, "want host:port, like 127.0.0.1:53")
+		}
+	}
+	if bundle := c.AWS.CABundle; bundle != "" {
+		if _, err := os.ReadFile(bundle); err != nil {
+			k.add("aws.ca_bundle", bundle, "cannot be read: %v", err)
 		}
 	}
 }

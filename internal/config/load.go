@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -50,7 +51,9 @@ const EnvPrefix = "TAPCTL"
 
 // Load reads the file, lays TAPCTL_* variables and then the overrides (flags;
 // key -> value) over it, and checks the result. Relative paths in the file are
-// relative to the file. A failed check returns *Error with all problems.
+// relative to the file, those of variables and overrides to the working
+// directory; all become absolute. A failed check returns *Error with all
+// problems.
 func Load(file string, overrides map[string]any) (Config, error) {
 	v := viper.New()
 	v.SetConfigFile(file)
@@ -68,12 +71,23 @@ func Load(file string, overrides map[string]any) (Config, error) {
 		v.Set(key, value)
 	}
 	config, problems := decode(v)
-	config.resolvePaths(filepath.Dir(file))
-	problems = append(problems, config.check()...)
+	inFile := func(key string) bool {
+		_, overridden := overrides[key]
+		return !overridden && os.Getenv(variable(key)) == ""
+	}
+	if err := config.resolvePaths(filepath.Dir(file), inFile); err != nil {
+		return Config{}, err
+	}
+	problems = append(problems, unreported(config.check(), problems)...)
 	if len(problems) > 0 {
-		return Config{}, &Error{File: file, Problems: unique(problems)}
+		return Config{}, &Error{File: file, Problems: problems}
 	}
 	return config, nil
+}
+
+// variable is the TAPCTL_* variable of a key.
+func variable(key string) string {
+	return EnvPrefix + "_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 }
 
 func unreadable(file string, err error) error {
@@ -90,17 +104,59 @@ func decode(v *viper.Viper) (Config, []Problem) {
 	var problems []Problem
 	known := flatten(Defaults())
 	for _, key := range v.AllKeys() {
-		if _, ok := known[key]; !ok {
-			problems = append(problems, Problem{key, fmt.Sprint(v.Get(key)), "unknown key" + closest(key, known)})
+		if _, ok := known[key]; ok {
+			continue
+		}
+		if reason := strange(key, v.Get(key), known); reason != "" {
+			problems = append(problems, Problem{key, fmt.Sprint(v.Get(key)), reason})
 		}
 	}
 	for key := range known {
+		if within(key, problems) {
+			continue
+		}
 		if err := decodeKey(&config, key, v.Get(key)); err != nil {
 			problems = append(problems, Problem{key, fmt.Sprint(v.Get(key)), err.Error()})
 		}
 	}
 	slices.SortFunc(problems, func(a, b Problem) int { return strings.Compare(a.Key, b.Key) })
 	return config, problems
+}
+
+// strange says what is wrong with a key that is none of the known ones: a
+// section where its keys are commented out is not.
+func strange(key string, value any, known map[string]any) string {
+	var keys []string
+	for candidate := range known {
+		if strings.HasPrefix(candidate, key+".") {
+			keys = append(keys, candidate)
+		}
+	}
+	if len(keys) == 0 {
+		return "unknown key" + closest(key, known)
+	}
+	if _, empty := value.(map[string]any); empty || value == nil {
+		return ""
+	}
+	return fmt.Sprintf("a section: put its keys, like %s, under it", slices.Min(keys))
+}
+
+// within tells whether one of the problems is with the key or its section.
+func within(key string, problems []Problem) bool {
+	return slices.ContainsFunc(problems, func(p Problem) bool { return key == p.Key || strings.HasPrefix(key, p.Key+".") })
+}
+
+// unreported are the found problems that are not about keys whose values could
+// not even be read, each key and value once.
+func unreported(found, unread []Problem) []Problem {
+	var kept []Problem
+	for _, p := range found {
+		again := func(other Problem) bool { return other.Key == p.Key && other.Value == p.Value }
+		if !within(p.Key, unread) && !slices.ContainsFunc(kept, again) {
+			kept = append(kept, p)
+		}
+	}
+	return kept
 }
 
 func decodeKey(config *Config, key string, value any) error {
@@ -114,7 +170,7 @@ func decodeKey(config *Config, key string, value any) error {
 		WeaklyTypedInput: true,
 		ErrorUnused:      true,
 		DecodeHook: mapstructure.ComposeDecodeHookFunc(
-			mapstructure.StringToTimeDurationHookFunc(), rejectBareDuration, mapstructure.StringToSliceHookFunc(",")),
+			mapstructure.StringToTimeDurationHookFunc(), refuseLossy, splitList),
 	})
 	if err != nil {
 		return err
@@ -125,12 +181,36 @@ func decodeKey(config *Config, key string, value any) error {
 	return nil
 }
 
-// rejectBareDuration refuses "bake: 5": mapstructure would take it for 5 ns.
-func rejectBareDuration(from, to reflect.Type, value any) (any, error) {
-	if to == durationType && from != durationType && from.Kind() != reflect.String {
+// refuseLossy refuses what mapstructure would convert into something that
+// nobody wrote: "bake: 5" into 5 ns, 256.7 into 256, true into 1, "" into 0.
+func refuseLossy(from, to reflect.Type, value any) (any, error) {
+	number := to.Kind() == reflect.Int || to.Kind() == reflect.Float64
+	fraction, _ := value.(float64)
+	switch {
+	case to == durationType && from != durationType:
 		return nil, errors.New("a duration needs a unit")
+	case from.Kind() == reflect.Bool && to.Kind() != reflect.Bool && (number || to.Kind() == reflect.String):
+		return nil, errors.New("a truth value is neither a number nor a text")
+	case number && value == "":
+		return nil, errors.New("an empty text is not a number")
+	case to.Kind() == reflect.Int && fraction != math.Trunc(fraction):
+		return nil, errors.New("a fraction is not a whole number")
+	default:
+		return value, nil
 	}
-	return value, nil
+}
+
+// splitList reads a list from one text, as a variable has it: "a, b".
+func splitList(from, to reflect.Type, value any) (any, error) {
+	text, ok := value.(string)
+	if !ok || from.Kind() != reflect.String || to.Kind() != reflect.Slice {
+		return value, nil
+	}
+	parts := strings.Split(text, ",")
+	for i := range parts {
+		parts[i] = strings.TrimSpace(parts[i])
+	}
+	return parts, nil
 }
 
 func wrongType(v reflect.Value, parts []string) error {
@@ -212,25 +292,24 @@ func flattenInto(flat map[string]any, prefix string, v reflect.Value) {
 	}
 }
 
-func unique(problems []Problem) []Problem {
-	seen := map[string]bool{}
-	kept := problems[:0]
-	for _, p := range problems {
-		if !seen[p.Key] {
-			kept = append(kept, p)
+func (c *Config) resolvePaths(dir string, inFile func(key string) bool) error {
+	for key, path := range map[string]*string{
+		"function.api": &c.Function.API, "function.forward": &c.Function.Forward, "aws.ca_bundle": &c.AWS.CABundle, "infra.pulumi": &c.Infra.Pulumi,
+	} {
+		if *path == "" {
+			continue
 		}
-		seen[p.Key] = true
-	}
-	return kept
-}
-
-func (c *Config) resolvePaths(dir string) {
-	for _, path := range []*string{&c.Function.API, &c.Function.Forward, &c.AWS.CABundle, &c.Infra.Pulumi} {
-		if *path != "" && !filepath.IsAbs(*path) {
+		if inFile(key) && !filepath.IsAbs(*path) {
 			*path = filepath.Join(dir, *path)
 		}
+		absolute, err := filepath.Abs(*path)
+		if err != nil {
+			return fmt.Errorf("resolve %s %s: %w", key, *path, err)
+		}
+		*path = absolute
 	}
 	if c.Owner == "" {
 		c.Owner = c.TeamName
 	}
+	return nil
 }
