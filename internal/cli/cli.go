@@ -1,0 +1,264 @@
+// Package cli is the command line: one file per command, each flags ->
+// options -> use-case -> print. stdout is the result, stderr the story.
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/tapctl/tapctl/internal/config"
+	"github.com/tapctl/tapctl/internal/cutover"
+	"github.com/tapctl/tapctl/internal/report"
+)
+
+// The exit codes, a contract (docs/runbook.md). The state of the world decides
+// the code: a release that did not happen is never 0.
+const (
+	exitDone       = 0
+	exitUnexpected = 1
+	exitUsage      = 2
+	exitRefused    = 3
+	exitRolledBack = 4
+	exitUncertain  = 5
+	exitHeld       = 8
+	exitInterrupt  = 130
+	exitTerminated = 143
+)
+
+// IO is the world as a command sees it.
+type IO struct {
+	Out, Err io.Writer
+	Terminal bool // stderr is a terminal
+	Env      func(string) string
+	// Home holds what was built beside tapctl: function/api.zip, pulumi/bin.
+	Home string
+	// Stop is closed by the first SIGINT or SIGTERM; Terminated tells which.
+	Stop       <-chan struct{}
+	Terminated func() bool
+}
+
+// command is what all commands share.
+type command struct {
+	IO
+	configFile string
+	output     string
+	log        string
+	reporter   *report.Reporter
+	code       int
+}
+
+// Main runs the command line and returns the exit code.
+func Main(ctx context.Context, args []string, io IO) int {
+	c := &command{IO: io}
+	root := c.root()
+	root.SetArgs(args)
+	root.SetOut(io.Out)
+	root.SetErr(io.Err)
+	ran, err := root.ExecuteContextC(ctx)
+	if c.reporter != nil {
+		c.reporter.Flush()
+	}
+	if err == nil {
+		return c.code
+	}
+	return c.fail(ran, err)
+}
+
+func (c *command) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "tapctl",
+		Short: "Move a live serverless application from one AWS region to another while customers use it",
+		Long: `tapctl moves a live serverless application from one AWS region (blue) to
+another (green), or to a new version, without downtime: it deploys green, steps
+the Route 53 weights and the API Gateway canary while it watches CloudWatch
+alarms, and goes back on its own when one fires.`,
+		SilenceUsage: true, SilenceErrors: true,
+		PersistentPreRunE: c.prepare,
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{cmd.CommandPath(), err} })
+	flags := root.PersistentFlags()
+	flags.StringVarP(&c.configFile, "config", "c", "tapctl.yaml", "configuration `file`")
+	flags.StringVarP(&c.output, "output", "o", "text", "format of the result on stdout: text or json")
+	flags.StringVar(&c.log, "log", "", "format of the story on stderr: tty, plain, json or github (default: detected)")
+	root.AddCommand(c.validateCommand(), c.deployCommand(), c.shiftCommand(), c.rollbackCommand(), c.promoteCommand(),
+		c.statusCommand(), c.localCommand(), c.rehearseCommand(), c.versionCommand())
+	for _, sub := range root.Commands() {
+		noArgs(sub)
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	return root
+}
+
+// noArgs makes a stray word an error: a forgotten dash must not be ignored.
+func noArgs(cmd *cobra.Command) {
+	if cmd.Args == nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return &usageError{cmd.CommandPath(), fmt.Errorf("unexpected argument %q", args[0])}
+			}
+			return nil
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		noArgs(sub)
+	}
+}
+
+// prepare reads the flags' TAPCTL_* twins and checks what all commands share.
+func (c *command) prepare(cmd *cobra.Command, _ []string) error {
+	var problem error
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		name := config.EnvPrefix + "_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		value := c.Env(name)
+		if f.Changed || value == "" || problem != nil {
+			return
+		}
+		if err := cmd.Flags().Set(f.Name, value); err != nil {
+			problem = &usageError{cmd.CommandPath(), fmt.Errorf("%s=%q: %w", name, value, err)}
+		}
+	})
+	if problem != nil {
+		return problem
+	}
+	if c.output != "text" && c.output != "json" {
+		return &usageError{cmd.CommandPath(), fmt.Errorf("--output %q: want text or json", c.output)}
+	}
+	format := report.Format(c.log)
+	if c.log == "" {
+		format = report.Detect(c.Terminal, c.Env)
+	} else if !slices.Contains(report.Formats, format) {
+		return &usageError{cmd.CommandPath(), fmt.Errorf("--log %q: want one of %v", c.log, report.Formats)}
+	}
+	c.reporter = report.New(format, c.Err, c.Env("NO_COLOR") == "")
+	return nil
+}
+
+// usageError is a command line that cannot be understood.
+type usageError struct {
+	command string
+	cause   error
+}
+
+func (e *usageError) Error() string { return e.cause.Error() }
+func (e *usageError) Unwrap() error { return e.cause }
+func (e *usageError) ExitCode() int { return exitUsage }
+func (e *usageError) Hint() string  { return "run: " + e.command + " --help" }
+
+// exitCoder and hinter are what errors may add to their text.
+type exitCoder interface {
+	error
+	ExitCode() int
+}
+
+type hinter interface {
+	error
+	Hint() string
+}
+
+func exitCodeOf(err error) int {
+	if coded, ok := errors.AsType[exitCoder](err); ok {
+		return coded.ExitCode()
+	}
+	// Cobra's own errors (unknown command, missing value) have no type.
+	for _, prefix := range []string{"unknown command", "unknown flag", "unknown shorthand", "required flag", "flag needs"} {
+		if strings.HasPrefix(err.Error(), prefix) {
+			return exitUsage
+		}
+	}
+	return exitUnexpected
+}
+
+func hintOf(err error) string {
+	if hinted, ok := errors.AsType[hinter](err); ok {
+		return hinted.Hint()
+	}
+	return ""
+}
+
+// fail prints one error, its hint, and for -o json the same as an object.
+func (c *command) fail(cmd *cobra.Command, err error) int {
+	code := exitCodeOf(err)
+	if c.interrupted() && code == exitUnexpected {
+		code = c.signalCode()
+	}
+	hint := hintOf(err)
+	if hint == "" && code == exitUsage {
+		hint = "run: " + cmd.CommandPath() + " --help"
+	}
+	fmt.Fprintf(c.Err, "tapctl: %v\n", err)
+	if hint != "" {
+		fmt.Fprintf(c.Err, "next: %s\n", hint)
+	}
+	if c.output == "json" {
+		outcome := "failed"
+		if code == exitRefused || code == exitUsage {
+			outcome = "refused"
+		}
+		_ = c.json(map[string]any{"outcome": outcome, "reason": err.Error(), "next_command": hint, "exit_code": code})
+	}
+	return code
+}
+
+func (c *command) interrupted() bool {
+	select {
+	case <-c.Stop:
+		return true
+	default:
+		return false
+	}
+}
+
+func (c *command) signalCode() int {
+	if c.Terminated != nil && c.Terminated() {
+		return exitTerminated
+	}
+	return exitInterrupt
+}
+
+// json prints the one object of -o json.
+func (c *command) json(v any) error {
+	encoder := json.NewEncoder(c.Out)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
+}
+
+// printf prints the result for people.
+func (c *command) printf(format string, args ...any) {
+	fmt.Fprintf(c.Out, format, args...)
+}
+
+// emit tells an event on stderr.
+func (c *command) emit(e cutover.Event) { c.reporter.Event(e) }
+
+// untilStopped is a context that a signal ends, for commands that move no
+// traffic. Those that do get the signal through their ports.
+func (c *command) untilStopped(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-c.Stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
+// readableFile tells whether the path is a file that can be opened.
+func readableFile(path string) bool {
+	file, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	file.Close() //nolint:errcheck // Non-fatal: it was only looked at.
+	return true
+}

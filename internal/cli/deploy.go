@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tapctl/tapctl/internal/app"
+)
+
+func (c *command) deployCommand() *cobra.Command {
+	var cells string
+	var dryRun bool
+	cmd := &cobra.Command{
+		Use:   "deploy",
+		Short: "Provision base, green's cell and the edge; probe green; move no traffic",
+		Long: `deploy provisions what both regions share, green's cell and the records, and
+probes green directly. It creates blue's cell where there is none and leaves it
+alone afterwards. It moves no traffic: weights, canary and versions are read
+first and written back. It is refused while a shift is open.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !slices.Contains([]string{"target", "source", "all"}, cells) {
+				return &usageError{cmd.CommandPath(), fmt.Errorf("--cell %q: want target, source or all", cells)}
+			}
+			return c.deploy(cmd, app.DeployAsk{Cells: cells, DryRun: dryRun})
+		},
+	}
+	cmd.Flags().StringVar(&cells, "cell", "target", "which cell to update where both exist: target, source or all")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "show what would change")
+	return cmd
+}
+
+func (c *command) deploy(cmd *cobra.Command, ask app.DeployAsk) error {
+	cfg, err := c.load(nil)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := c.untilStopped(cmd.Context())
+	defer cancel()
+	if ask.API, err = artifact(cfg.Function.API); err != nil {
+		return &app.Refused{Cause: err}
+	}
+	if ask.Forward, err = artifact(cfg.Function.Forward); err != nil {
+		return &app.Refused{Cause: err}
+	}
+	a, err := c.app(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if ask.Runner, err = c.runner(ctx, cfg); err != nil {
+		return err
+	}
+	done, err := a.Deploy(ctx, ask)
+	if err != nil {
+		return err
+	}
+	if c.output == "json" {
+		return c.json(done)
+	}
+	verb := "deployed"
+	if ask.DryRun {
+		verb = "would deploy"
+	}
+	c.printf("%s: %d created, %d updated, %d deleted, %d unchanged, in %.0f s\n", verb,
+		done.Changes.Create, done.Changes.Update, done.Changes.Delete, done.Changes.Same, done.DurationSeconds)
+	c.printf("  api    %s\n", done.Outputs.APIURL)
+	for _, region := range []string{cfg.SourceRegion, cfg.TargetRegion} {
+		c.printf("         %s\n", done.Outputs.APIURLs[region])
+	}
+	c.printf("  table  %s\n", done.Outputs.TableName)
+	c.printf("next: tapctl shift --step %v\n", cfg.Shift.Step)
+	return nil
+}

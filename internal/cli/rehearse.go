@@ -1,0 +1,275 @@
+package cli
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tapctl/tapctl/internal/app"
+	"github.com/tapctl/tapctl/internal/clock"
+	"github.com/tapctl/tapctl/internal/config"
+	"github.com/tapctl/tapctl/internal/cutover"
+	"github.com/tapctl/tapctl/internal/localaws"
+	"github.com/tapctl/tapctl/internal/localaws/fault"
+	"github.com/tapctl/tapctl/internal/rehearse"
+)
+
+// rehearseAsk is what the rehearse command is asked to do.
+type rehearseAsk struct {
+	speed     float64
+	seed      uint64
+	clients   int
+	rate      float64
+	faultAt   float64
+	faultRate float64
+	scenarios []string
+}
+
+func (c *command) rehearseCommand() *cobra.Command {
+	var ask rehearseAsk
+	cmd := &cobra.Command{
+		Use:   "rehearse",
+		Short: "Deploy, shift, break and roll back against the embedded AWS, under traffic, and score it",
+		Long: `rehearse starts an embedded AWS of its own, deploys both cells, lets clients
+call the public name (they resolve it through the real DNS server, honour TTLs
+and keep connections), and plays scenarios: a clean shift to 100 percent, and a
+shift into a green that turns bad. It ends with a score per scenario, and exits
+0 only if no request failed that an injected fault does not explain and the bad
+green was sent back.`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.rehearse(cmd, ask) },
+	}
+	flags := cmd.Flags()
+	flags.Float64Var(&ask.speed, "speed", 60, "how many times faster the embedded AWS's clock runs")
+	flags.Uint64Var(&ask.seed, "seed", 1, "of every random choice")
+	flags.IntVar(&ask.clients, "clients", 20, "number of clients")
+	flags.Float64Var(&ask.rate, "rate", 60, "requests a second of real time, all clients together")
+	flags.Float64Var(&ask.faultAt, "fault-at", 4, "exposure in percent at which green turns bad")
+	flags.Float64Var(&ask.faultRate, "fault-rate", 0.5, "share of green's own answers that then fail")
+	flags.StringSliceVar(&ask.scenarios, "scenario", []string{rehearse.Clean, rehearse.Bad}, "what to play: clean, bad")
+	return cmd
+}
+
+func (c *command) rehearse(cmd *cobra.Command, ask rehearseAsk) error {
+	for _, name := range ask.scenarios {
+		if name != rehearse.Clean && name != rehearse.Bad {
+			return &usageError{cmd.CommandPath(), fmt.Errorf("--scenario %q: want clean or bad", name)}
+		}
+	}
+	if ask.clients < 1 || ask.clients > 1000 || ask.rate <= 0 || ask.rate > 2000 {
+		return &usageError{cmd.CommandPath(), errors.New("want 1 to 1000 --clients and a --rate above 0 and at most 2000: the load stays on this machine")}
+	}
+	ctx, cancel := c.untilStopped(cmd.Context())
+	defer cancel()
+	began := (clock.Real{}).Now()
+	dir, err := os.MkdirTemp("", "tapctl-rehearse-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // Non-fatal: it is in the temporary folder.
+	stage, plan, err := c.stage(ctx, dir, ask)
+	if err != nil {
+		return err
+	}
+	defer stage.server.Close() //nolint:errcheck // Non-fatal: the result is known by then.
+	scores, err := rehearse.Run(ctx, stage.Stage, plan)
+	if err != nil {
+		return err
+	}
+	return c.printScores(scores, ask, (clock.Real{}).Now().Sub(began))
+}
+
+// rehearsal is a stage and what has to be taken down after it.
+type rehearsal struct {
+	rehearse.Stage
+	server *localaws.Server
+}
+
+// stage starts an embedded AWS and points an operator at it, in one process
+// but through the same sockets as any other.
+func (c *command) stage(ctx context.Context, dir string, ask rehearseAsk) (*rehearsal, rehearse.Plan, error) {
+	files := localFiles{
+		env: filepath.Join(dir, "env.json"), ca: filepath.Join(dir, "ca.pem"), config: filepath.Join(dir, "tapctl.yaml"), state: filepath.Join(dir, "state"),
+	}
+	server, err := c.startLocal(ctx, files, localaws.Options{Speed: ask.speed, Seed: ask.seed, Log: slog.New(slog.NewTextHandler(c.Err, &slog.HandlerOptions{Level: slog.LevelError}))})
+	if err != nil {
+		return nil, rehearse.Plan{}, err
+	}
+	env := server.Env()
+	inside := *c // the same command line, in the embedded AWS's environment
+	variables := map[string]string{}
+	for _, v := range c.localVariables(env) {
+		variables[v.Name] = v.Value
+	}
+	inside.Env = func(name string) string {
+		if value, set := variables[name]; set {
+			return value
+		}
+		return c.Env(name)
+	}
+	if !readableFile(c.configFile) {
+		inside.configFile = files.config
+	}
+	cfg, err := inside.load(map[string]any{
+		"aws.endpoint_url": env.Endpoint, "aws.dns_server": env.DNSServer, "aws.https_port": env.HTTPSPort, "aws.ca_bundle": env.CAFile,
+		"infra.provider": "local", "infra.backend_url": "file://" + env.StateDir, "function.architecture": variables["TAPCTL_FUNCTION_ARCHITECTURE"],
+	})
+	if err != nil {
+		return nil, rehearse.Plan{}, errors.Join(err, server.Close())
+	}
+	op, err := inside.operator(ctx, cfg, dir)
+	if err != nil {
+		return nil, rehearse.Plan{}, errors.Join(err, server.Close())
+	}
+	pem, err := os.ReadFile(env.CAFile)
+	if err != nil {
+		return nil, rehearse.Plan{}, errors.Join(err, server.Close())
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	return &rehearsal{server: server, Stage: rehearse.Stage{
+			Operator: op, Saboteur: &saboteur{ctx: ctx, endpoint: env.Endpoint, cfg: cfg, op: op}, Clock: server.Clock(), Tell: c.emit,
+			Target: rehearse.Target{Host: cfg.Domain.Name, DNSServer: env.DNSServer, Port: env.HTTPSPort, Roots: roots, Clock: server.Clock()},
+		}}, rehearse.Plan{
+			Load:    rehearse.Load{Clients: ask.clients, Rate: ask.rate, Seed: ask.seed, ConnectionLife: 2 * time.Minute},
+			FaultAt: cutover.Percent(ask.faultAt), FaultRate: ask.faultRate, Scenarios: ask.scenarios,
+		}, nil
+}
+
+// operator is tapctl's own use-cases as the rehearsal calls them.
+type operator struct {
+	command *command
+	cfg     config.Config
+	app     *app.App
+}
+
+func (c *command) operator(ctx context.Context, cfg config.Config, dir string) (*operator, error) {
+	// The SDK reads the credentials from the process's environment.
+	for _, v := range []variable{{"AWS_ACCESS_KEY_ID", "local"}, {"AWS_SECRET_ACCESS_KEY", "local"}, {"AWS_SESSION_TOKEN", ""}, {"AWS_PROFILE", ""}} {
+		if err := os.Setenv(v.Name, v.Value); err != nil {
+			return nil, err
+		}
+	}
+	a, err := c.app(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	a.StateDir = dir
+	return &operator{c, cfg, a}, nil
+}
+
+// Deploy implements rehearse.Operator.
+func (o *operator) Deploy(ctx context.Context) error {
+	ask := app.DeployAsk{Cells: "all"}
+	var err error
+	if ask.API, err = artifact(o.cfg.Function.API); err != nil {
+		return err
+	}
+	if ask.Forward, err = artifact(o.cfg.Function.Forward); err != nil {
+		return err
+	}
+	if ask.Runner, err = o.command.runner(ctx, o.cfg); err != nil {
+		return err
+	}
+	ask.Runner.WorkDir = filepath.Join(o.app.StateDir, "pulumi")
+	_, err = o.app.Deploy(ctx, ask)
+	return err
+}
+
+// Shift implements rehearse.Operator.
+func (o *operator) Shift(ctx context.Context, tell func(cutover.Event)) (string, error) {
+	a := *o.app
+	a.Emit = tell
+	s := o.cfg.Shift
+	done, err := a.Shift(ctx, app.ShiftAsk{Ask: cutover.Ask{Step: cutover.Percent(s.Step), To: cutover.Percent(s.To), MaxExposure: cutover.Percent(s.MaxExposure)}})
+	return done.Outcome, err
+}
+
+// Rollback implements rehearse.Operator.
+func (o *operator) Rollback(ctx context.Context) error {
+	done, err := o.app.Rollback(ctx, app.RollbackAsk{})
+	if err == nil && done.Outcome != "rolled_back" {
+		err = fmt.Errorf("rollback ended %s: %s", done.Outcome, done.Reason)
+	}
+	return err
+}
+
+// APICalls implements rehearse.Operator.
+func (o *operator) APICalls() int { return o.app.Clients.Calls() }
+
+// saboteur puts faults in from outside, as 'tapctl local fault' does.
+type saboteur struct {
+	ctx      context.Context
+	endpoint string
+	cfg      config.Config
+	op       *operator
+}
+
+// Inject implements rehearse.Saboteur.
+func (s *saboteur) Inject(rate float64) (string, error) {
+	f := fault.Fault{Region: s.cfg.TargetRegion, Kind: fault.Error, Target: fault.DefaultTarget(fault.Error), Rate: rate}
+	what := fmt.Sprintf("%.0f%% of the answers of green's own function fail (%s, target %s)", 100*rate, f.Region, f.Target)
+	return what, callLocal(s.ctx, "POST", s.endpoint+localaws.FaultsPath, f)
+}
+
+// Clear implements rehearse.Saboteur.
+func (s *saboteur) Clear() error {
+	return callLocal(s.ctx, "DELETE", s.endpoint+localaws.FaultsPath, nil)
+}
+
+// FrontDoor implements rehearse.Saboteur.
+func (s *saboteur) FrontDoor() string {
+	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, s.cfg.AWS.DNSServer)
+	}}
+	addresses, err := resolver.LookupHost(s.ctx, s.cfg.ProbeName(s.cfg.TargetRegion))
+	if err != nil || len(addresses) == 0 {
+		return ""
+	}
+	return addresses[0]
+}
+
+func (c *command) printScores(scores []rehearse.Score, ask rehearseAsk, took time.Duration) error {
+	c.reporter.Flush()
+	if slices.ContainsFunc(scores, func(s rehearse.Score) bool { return !s.Passed() }) {
+		c.code = exitUnexpected
+	}
+	if c.output == "json" {
+		return c.json(map[string]any{"scenarios": scores, "took_s": took.Seconds(), "seed": ask.seed, "speed": ask.speed})
+	}
+	for _, s := range scores {
+		verdict := "PASS"
+		if !s.Passed() {
+			verdict = "FAIL"
+		}
+		c.printf("%s  %-6s %s: %d requests, %d failed, %d harmed, %d API calls by tapctl\n", verdict, s.Name, s.Outcome, s.Requests, s.Failed, s.Harmed, s.APICalls)
+		c.printf("      answered by blue %d, by green %d\n", s.Sides["blue"], s.Sides["green"])
+		if len(s.Faults) > 0 {
+			c.printf("      injected: %s\n", strings.Join(s.Faults, "; "))
+			c.printf("      caught at exposure %s%%, detected after %s s, restored after %s s (its clock, %vx)\n",
+				optional(s.ExposureAtDetection), optional(s.DetectSeconds), optional(s.RestoreSeconds), ask.speed)
+		}
+		if s.FirstFailure != "" {
+			c.printf("      first failure no fault explains: %s\n", s.FirstFailure)
+		}
+	}
+	c.printf("took %.0f s of real time; rerun with: tapctl rehearse --seed %d\n", took.Seconds(), ask.seed)
+	return nil
+}
+
+func optional(v *float64) string {
+	if v == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f", *v)
+}

@@ -1,0 +1,207 @@
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/tapctl/tapctl/internal/app"
+	"github.com/tapctl/tapctl/internal/awsapi"
+	"github.com/tapctl/tapctl/internal/clock"
+	"github.com/tapctl/tapctl/internal/config"
+	"github.com/tapctl/tapctl/internal/cutover"
+	"github.com/tapctl/tapctl/internal/infra"
+	"github.com/tapctl/tapctl/internal/localaws"
+	"github.com/tapctl/tapctl/internal/localaws/provider"
+)
+
+// stateDir is where this checkout keeps what a run leaves: the local copy of
+// the topology, Pulumi's workspace, the embedded AWS.
+const stateDir = ".tapctl"
+
+// load reads the configuration with the flags laid over it.
+func (c *command) load(overrides map[string]any) (config.Config, error) {
+	cfg, err := config.Load(c.configFile, overrides)
+	if err != nil {
+		return cfg, err
+	}
+	var missing []config.Problem
+	for key, path := range map[string]*string{"function.api": &cfg.Function.API, "function.forward": &cfg.Function.Forward} {
+		if *path != "" {
+			continue
+		}
+		*path = filepath.Join(c.Home, "function", strings.TrimPrefix(key, "function.")+".zip")
+		if err := config.CheckArtifact(*path); err != nil {
+			missing = append(missing, config.Problem{Key: key, Value: *path, Reason: err.Error()})
+		}
+	}
+	if len(missing) > 0 {
+		return cfg, &config.Error{File: c.configFile, Problems: missing}
+	}
+	return cfg, nil
+}
+
+// theClock is the machine's, or that of the embedded AWS.
+func (c *command) theClock() (clock.Clock, error) {
+	k, err := clock.Parse(c.Env("TAPCTL_CLOCK"))
+	if err != nil {
+		return nil, &usageError{"tapctl", err}
+	}
+	return k, nil
+}
+
+// app wires one run.
+func (c *command) app(ctx context.Context, cfg config.Config) (*app.App, error) {
+	k, err := c.theClock()
+	if err != nil {
+		return nil, err
+	}
+	clients, err := awsapi.Load(ctx, cfg.AWS)
+	if err != nil {
+		return nil, &app.Refused{Cause: err}
+	}
+	owner, url := c.owner()
+	return &app.App{
+		Config: cfg, Clients: clients, Clock: k, Emit: c.emit, Owner: owner, RunURL: url, StateDir: stateDir, Stop: c.Stop,
+	}, nil
+}
+
+// owner names this run to others, and where its log can be read.
+func (c *command) owner() (owner, url string) {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown-host"
+	}
+	owner = fmt.Sprintf("%s/%d", host, os.Getpid())
+	switch {
+	case c.Env("GITHUB_RUN_ID") != "":
+		url = fmt.Sprintf("%s/%s/actions/runs/%s", c.Env("GITHUB_SERVER_URL"), c.Env("GITHUB_REPOSITORY"), c.Env("GITHUB_RUN_ID"))
+	case c.Env("CI_JOB_URL") != "":
+		url = c.Env("CI_JOB_URL")
+	case c.Env("BUILD_URL") != "":
+		url = c.Env("BUILD_URL")
+	}
+	return owner, url
+}
+
+// artifact names a Lambda package and labels it by its content.
+func artifact(path string) (infra.Artifact, error) {
+	absolute, err := filepath.Abs(path)
+	if err != nil {
+		return infra.Artifact{}, err
+	}
+	file, err := os.Open(absolute)
+	if err != nil {
+		return infra.Artifact{}, fmt.Errorf("read artifact: %w", err)
+	}
+	defer file.Close()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, file); err != nil {
+		return infra.Artifact{}, fmt.Errorf("read artifact %s: %w", absolute, err)
+	}
+	return infra.Artifact{Path: absolute, Version: hex.EncodeToString(hash.Sum(nil))[:12]}, nil
+}
+
+// embeddedAWS asks the endpoint whether it is the embedded AWS.
+func embeddedAWS(ctx context.Context, endpoint string) (localaws.Env, bool) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	var env localaws.Env
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint+localaws.EnvPath, nil)
+	if err != nil {
+		return env, false
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return env, false
+	}
+	defer response.Body.Close()
+	return env, response.StatusCode == http.StatusOK && json.NewDecoder(io.LimitReader(response.Body, 1<<20)).Decode(&env) == nil
+}
+
+// runner is Pulumi for this configuration. Against the embedded AWS it
+// attaches the in-process provider, which ends with ctx.
+func (c *command) runner(ctx context.Context, cfg config.Config) (infra.Runner, error) {
+	work, err := filepath.Abs(filepath.Join(stateDir, "pulumi"))
+	if err != nil {
+		return infra.Runner{}, err
+	}
+	r := infra.Runner{
+		Pulumi: c.pulumiRoot(cfg), BackendURL: cfg.Infra.BackendURL, SecretsProvider: cfg.Infra.SecretsProvider, WorkDir: work,
+		Env: map[string]string{}, Progress: func(change infra.Change) {
+			c.emit(cutover.Event{At: time.Time{}, Kind: cutover.EventWrite, Text: fmt.Sprintf("%s %s %s", change.Op, change.Type, change.Name)})
+		},
+	}
+	local := cfg.Infra.Provider == "local"
+	if cfg.Infra.Provider == "auto" && cfg.AWS.EndpointURL != "" {
+		_, local = embeddedAWS(ctx, cfg.AWS.EndpointURL)
+	}
+	if local {
+		return c.localRunner(ctx, r)
+	}
+	return r, c.checkBackend(r)
+}
+
+func (c *command) localRunner(ctx context.Context, r infra.Runner) (infra.Runner, error) {
+	k, err := c.theClock()
+	if err != nil {
+		return r, err
+	}
+	port, err := provider.ServeWith(ctx, provider.Options{Log: slog.New(slog.DiscardHandler), Clock: k})
+	if err != nil {
+		return r, fmt.Errorf("serve the local provider: %w", err)
+	}
+	r.Env["PULUMI_DEBUG_PROVIDERS"] = fmt.Sprintf("aws:%d", port)
+	if r.BackendURL == "" {
+		state := filepath.Join(r.WorkDir, "state")
+		if err := os.MkdirAll(state, 0o700); err != nil {
+			return r, fmt.Errorf("make the local state backend: %w", err)
+		}
+		r.BackendURL = "file://" + state
+	}
+	if r.SecretsProvider == "" {
+		r.SecretsProvider = "passphrase"
+	}
+	if c.Env("PULUMI_CONFIG_PASSPHRASE") == "" {
+		r.Env["PULUMI_CONFIG_PASSPHRASE"] = "embedded-aws" // nothing secret lives there
+	}
+	return r, nil
+}
+
+// checkBackend refuses state that would be lost or readable.
+func (c *command) checkBackend(r infra.Runner) error {
+	switch {
+	case r.BackendURL == "":
+		return &app.Refused{Cause: errors.New("infra.backend_url is not set: name where Pulumi's state lives, an s3:// URL or Pulumi Cloud"), Next: "set infra.backend_url"}
+	case strings.HasPrefix(r.BackendURL, "file:") && c.Env("CI") != "":
+		return &app.Refused{Cause: infra.ErrLocalBackend, Next: "set infra.backend_url"}
+	case r.SecretsProvider == "":
+		return &app.Refused{Cause: errors.New("infra.secrets_provider is not set: awskms://KEY?region=REGION, or passphrase"), Next: "set infra.secrets_provider"}
+	case r.SecretsProvider == "passphrase" && c.Env("PULUMI_CONFIG_PASSPHRASE") == "" && c.Env("PULUMI_CONFIG_PASSPHRASE_FILE") == "":
+		return &app.Refused{Cause: errors.New("infra.secrets_provider is passphrase, and PULUMI_CONFIG_PASSPHRASE is not set"), Next: "set PULUMI_CONFIG_PASSPHRASE"}
+	}
+	return nil
+}
+
+// pulumiRoot is the directory whose bin/pulumi is run; "" is whatever is on
+// PATH.
+func (c *command) pulumiRoot(cfg config.Config) string {
+	if cfg.Infra.Pulumi != "" {
+		return cfg.Infra.Pulumi
+	}
+	beside := filepath.Join(c.Home, "pulumi")
+	if readableFile(filepath.Join(beside, "bin", "pulumi")) {
+		return beside
+	}
+	return ""
+}

@@ -1,0 +1,137 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tapctl/tapctl/internal/app"
+	"github.com/tapctl/tapctl/internal/cutover"
+)
+
+func (c *command) shiftCommand() *cobra.Command {
+	var ask app.ShiftAsk
+	var via string
+	cmd := &cobra.Command{
+		Use:   "shift",
+		Short: "Move traffic to green step by step, watching; go back when it is unhealthy",
+		Long: `shift moves both dials from where they stand to --to percent, waits for Route
+53 and for resolvers, watches alarms and its own probes for --bake, and goes on
+only while the verdict is healthy. A red alarm sends everybody back (exit 4).
+At 100 percent green's version is promoted.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !slices.Contains([]cutover.Via{cutover.ViaBoth, cutover.ViaDNS, cutover.ViaCanary}, cutover.Via(via)) {
+				return &usageError{cmd.CommandPath(), fmt.Errorf("--via %q: want both, dns or canary", via)}
+			}
+			ask.Ask.Via = cutover.Via(via)
+			return c.shift(cmd, ask)
+		},
+	}
+	flags := cmd.Flags()
+	flags.Float64("step", 0, "percent per step (shift.step)")
+	flags.Float64("to", 0, "percent to end at (shift.to)")
+	flags.Duration("bake", 0, "how long a step is watched (shift.bake)")
+	flags.Float64("max-exposure", 0, "cap on the percent of users on green's code (shift.max_exposure)")
+	flags.String("on-signal", "", "rollback or hold (shift.on_signal)")
+	flags.String("on-alarm-at-start", "", "refuse or ignore (shift.on_alarm_at_start)")
+	flags.StringVar(&via, "via", "both", "which dials to turn: both, dns or canary")
+	flags.BoolVar(&ask.Once, "once", false, "do one step and hold")
+	flags.BoolVar(&ask.Resume, "resume", false, "take up the shift that is open")
+	flags.BoolVar(&ask.NoPromote, "no-promote", false, "stay at 100 percent without promoting")
+	flags.BoolVar(&ask.DryRun, "dry-run", false, "show the steps")
+	return cmd
+}
+
+// shiftOverrides are the flags that are configuration keys.
+var shiftOverrides = map[string]string{
+	"step": "shift.step", "to": "shift.to", "bake": "shift.bake", "max-exposure": "shift.max_exposure",
+	"on-signal": "shift.on_signal", "on-alarm-at-start": "shift.on_alarm_at_start",
+}
+
+func overridesOf(cmd *cobra.Command, keys map[string]string) map[string]any {
+	overrides := map[string]any{}
+	for flag, key := range keys {
+		if f := cmd.Flags().Lookup(flag); f != nil && f.Changed {
+			overrides[key] = f.Value.String()
+		}
+	}
+	return overrides
+}
+
+func (c *command) shift(cmd *cobra.Command, ask app.ShiftAsk) error {
+	cfg, err := c.load(overridesOf(cmd, shiftOverrides))
+	if err != nil {
+		return err
+	}
+	a, err := c.app(cmd.Context(), cfg)
+	if err != nil {
+		return err
+	}
+	ask.Ask.Step, ask.Ask.To = cutover.Percent(cfg.Shift.Step), cutover.Percent(cfg.Shift.To)
+	ask.Ask.MaxExposure = cutover.Percent(cfg.Shift.MaxExposure)
+	done, err := a.Shift(cmd.Context(), ask)
+	if err != nil {
+		return err
+	}
+	c.code = c.shiftCode(done)
+	return c.printReport(done)
+}
+
+// shiftCode is the exit code of a shift or a promotion, by where it ended.
+func (c *command) shiftCode(r app.Report) int {
+	switch {
+	case r.Outcome == "completed":
+		return exitDone
+	case r.Outcome == "held":
+		return exitHeld
+	case r.Outcome == "rolled_back" && !r.Touched && r.Stopped:
+		return c.signalCode()
+	case r.Outcome == "rolled_back":
+		return exitRolledBack
+	default:
+		return exitUncertain
+	}
+}
+
+// printReport is the last block of every run that may move traffic.
+func (c *command) printReport(r app.Report) error {
+	c.reporter.Flush()
+	if c.output == "json" {
+		return c.json(r)
+	}
+	if r.DryRun {
+		for i, step := range r.Steps {
+			c.printf("step %2d  dns %v%%  canary %v%%  exposure %v%%\n", i+1, step.Dials.DNS, step.Dials.Canary, step.Exposure)
+		}
+	}
+	c.printf("outcome: %s: %s\n", r.Outcome, r.Reason)
+	c.printf("traffic: dns %v%% to green, canary %v%%, %v%% of users on green's code\n", r.Dials.DNS, r.Dials.Canary, r.Exposure)
+	if r.Receipt != nil {
+		c.printReceipt(*r.Receipt)
+	}
+	c.printf("next: %s\n", r.NextCommand)
+	return nil
+}
+
+func (c *command) printReceipt(r app.Receipt) {
+	c.printf("receipt:\n")
+	for _, part := range []struct {
+		name string
+		at   interface {
+			IsZero() bool
+			Format(string) string
+		}
+	}{
+		{"fault seen", r.FaultSeen}, {"decided", r.Decided}, {"calls sent", r.CallsSent}, {"Route 53 INSYNC", r.InSync}, {"TTL passed", r.TTLPassed},
+	} {
+		text := "not seen"
+		if !part.at.IsZero() {
+			text = part.at.Format("15:04:05Z")
+		}
+		c.printf("  %-16s %s\n", part.name, text)
+	}
+	if r.ObservedShareBack != nil {
+		c.printf("  %-16s %.0f%% of DNS answers\n", "share back", *r.ObservedShareBack)
+	}
+}

@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tapctl/tapctl/internal/app"
+)
+
+func (c *command) statusCommand() *cobra.Command {
+	var watch bool
+	var every time.Duration
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show where traffic is: dials, exposure, alarms, lease, DNS answers",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := c.load(nil)
+			if err != nil {
+				return err
+			}
+			ctx, cancel := c.untilStopped(cmd.Context())
+			defer cancel()
+			a, err := c.app(ctx, cfg)
+			if err != nil {
+				return err
+			}
+			for {
+				status, err := a.Status(ctx)
+				if err != nil && !(watch && c.interrupted()) {
+					return err
+				}
+				if err := c.printStatus(status); err != nil {
+					return err
+				}
+				if !watch || a.Clock.Sleep(ctx, every) != nil {
+					return nil
+				}
+			}
+		},
+	}
+	cmd.Flags().BoolVar(&watch, "watch", false, "again and again, until interrupted")
+	cmd.Flags().DurationVar(&every, "every", 15*time.Second, "time between two looks of --watch")
+	return cmd
+}
+
+func (c *command) printStatus(s app.Status) error {
+	if c.output == "json" {
+		return c.json(s)
+	}
+	c.printf("mode      %s\n", s.Mode)
+	if s.LastEvent != nil {
+		c.printf("shift     %s %s%s\n", s.LastEvent.Shift, s.Phase, because(s.LastEvent.Reason))
+	}
+	c.printf("dials     dns %v%%  canary %v%%  base %s\n", s.Dials.DNS, s.Dials.Canary, s.Base)
+	c.printf("exposure  %v%% of users on green's code\n", s.Exposure)
+	if s.DNSGreen != nil {
+		c.printf("dns       %.0f%% of sampled answers lead to green\n", *s.DNSGreen)
+	}
+	c.printf("verdict   %s\n", s.Verdict)
+	for _, alarm := range s.Alarms {
+		c.printf("alarm     %-18s %s (%s, %s)\n", alarm.State, alarm.Name, alarm.Side, alarm.Region)
+	}
+	if s.Lease != nil {
+		c.printf("lease     %s for a %s until %s %s\n", s.Lease.Owner, s.Lease.Purpose, s.Lease.Expires.Format(time.RFC3339), s.Lease.RunURL)
+	}
+	for _, warning := range s.Warnings {
+		fmt.Fprintf(c.Err, "warning: %s\n", warning)
+	}
+	return nil
+}
+
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return ": " + reason
+}

@@ -1,0 +1,328 @@
+package iam
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tapctl/tapctl/internal/localaws/wire"
+)
+
+// The XML namespaces of the two services.
+const (
+	iamNamespace = "https://iam.amazonaws.com/doc/2010-05-08/"
+	stsNamespace = "https://sts.amazonaws.com/doc/2011-06-15/"
+)
+
+type operations = map[string]func(context.Context, url.Values) (any, error)
+
+// Handler serves both Query APIs; the signature's scope says which is meant.
+func (s *Service) Handler() http.Handler {
+	iam := wire.Query(s.options.Log, iamNamespace, s.iamOperations())
+	sts := wire.Query(s.options.Log, stsNamespace, operations{
+		"GetCallerIdentity": s.callerIdentity, "AssumeRole": s.assumeRole, "AssumeRoleWithWebIdentity": s.assumeRole,
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if wire.FromContext(r.Context()).Service == "sts" {
+			sts.ServeHTTP(w, r)
+			return
+		}
+		iam.ServeHTTP(w, r)
+	})
+}
+
+func (s *Service) iamOperations() operations {
+	return operations{
+		"CreateRole": s.create, "ListRoles": s.list,
+		"GetPolicy": s.getPolicy, "GetPolicyVersion": s.getPolicyVersion,
+		"GetRole": s.onRole(getRole), "UpdateRole": s.onRole(updateRole), "UpdateRoleDescription": s.onRole(updateRole), "DeleteRole": s.onRole(s.deleteRole),
+		"UpdateAssumeRolePolicy": s.onRole(updateTrust),
+		"PutRolePolicy":          s.onRole(putPolicy), "GetRolePolicy": s.onRole(getRolePolicy), "DeleteRolePolicy": s.onRole(deletePolicy), "ListRolePolicies": s.onRole(listPolicies),
+		"AttachRolePolicy": s.onRole(attachPolicy), "DetachRolePolicy": s.onRole(detachPolicy), "ListAttachedRolePolicies": s.onRole(listAttached),
+		"ListInstanceProfilesForRole": s.onRole(listProfiles),
+		"TagRole":                     s.onRole(tagRole), "UntagRole": s.onRole(untagRole), "ListRoleTags": s.onRole(listTags),
+	}
+}
+
+// onRole makes an operation of a function on one role.
+func (s *Service) onRole(serve func(*role, url.Values) (any, error)) func(context.Context, url.Values) (any, error) {
+	return func(_ context.Context, form url.Values) (any, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		r, err := s.find(form.Get("RoleName"))
+		if err != nil {
+			return nil, err
+		}
+		return serve(r, form)
+	}
+}
+
+type tagXML struct{ Key, Value string }
+
+type roleXML struct {
+	Path, RoleName, RoleId, Arn string
+	CreateDate                  string
+	AssumeRolePolicyDocument    string
+	Description                 string `xml:",omitempty"`
+	MaxSessionDuration          int
+	Tags                        []tagXML `xml:"Tags>member,omitempty"`
+}
+
+func (r *role) xml() roleXML {
+	return roleXML{
+		Path: r.path, RoleName: r.name, RoleId: r.id, Arn: r.arn, CreateDate: r.created.Format(time.RFC3339),
+		AssumeRolePolicyDocument: escape(r.trust), Description: r.description, MaxSessionDuration: r.maxSession, Tags: r.tagsXML(),
+	}
+}
+
+// escape is the URL encoding IAM gives policy documents in answers.
+func escape(document string) string {
+	return strings.ReplaceAll(url.QueryEscape(document), "+", "%20")
+}
+
+func (r *role) tagsXML() []tagXML {
+	var tags []tagXML
+	for _, key := range slices.Sorted(maps.Keys(r.tags)) {
+		tags = append(tags, tagXML{key, r.tags[key]})
+	}
+	return tags
+}
+
+type wrapRole struct{ Role roleXML }
+
+func formTags(form url.Values) map[string]string {
+	tags := map[string]string{}
+	for i := 1; form.Has("Tags.member." + strconv.Itoa(i) + ".Key"); i++ {
+		prefix := "Tags.member." + strconv.Itoa(i)
+		tags[form.Get(prefix+".Key")] = form.Get(prefix + ".Value")
+	}
+	return tags
+}
+
+func (s *Service) create(ctx context.Context, form url.Values) (any, error) {
+	maxSession := 0
+	if text := form.Get("MaxSessionDuration"); text != "" {
+		var err error
+		if maxSession, err = strconv.Atoi(text); err != nil || maxSession < 3600 || maxSession > 43200 {
+			return nil, validation("1 validation error detected: Value '%s' at 'maxSessionDuration' failed to satisfy constraint: Member must be between 3600 and 43200", text)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, err := s.createRole(wire.FromContext(ctx).Now, form.Get("RoleName"), form.Get("Path"), form.Get("AssumeRolePolicyDocument"), form.Get("Description"), maxSession, formTags(form))
+	if err != nil {
+		return nil, err
+	}
+	r.boundary = form.Get("PermissionsBoundary")
+	return wrapRole{r.xml()}, nil
+}
+
+func (s *Service) list(_ context.Context, form url.Values) (any, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out struct {
+		Roles       []roleXML `xml:"Roles>member"`
+		IsTruncated bool
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.roles)) {
+		if strings.HasPrefix(s.roles[name].path, form.Get("PathPrefix")) {
+			out.Roles = append(out.Roles, s.roles[name].xml())
+		}
+	}
+	return out, nil
+}
+
+func getRole(r *role, _ url.Values) (any, error) { return wrapRole{r.xml()}, nil }
+
+func updateRole(r *role, form url.Values) (any, error) {
+	if form.Has("Description") {
+		r.description = form.Get("Description")
+	}
+	if n, err := strconv.Atoi(form.Get("MaxSessionDuration")); err == nil {
+		r.maxSession = n
+	}
+	return struct{}{}, nil
+}
+
+func updateTrust(r *role, form url.Values) (any, error) {
+	if err := checkDocument(form.Get("PolicyDocument"), true); err != nil {
+		return nil, err
+	}
+	r.trust = form.Get("PolicyDocument")
+	return nil, nil
+}
+
+func (s *Service) deleteRole(r *role, _ url.Values) (any, error) {
+	switch {
+	case len(r.attached) > 0:
+		return nil, wire.Errorf(http.StatusConflict, "DeleteConflict", "Cannot delete entity, must detach all policies first.")
+	case len(r.inline) > 0:
+		return nil, wire.Errorf(http.StatusConflict, "DeleteConflict", "Cannot delete entity, must delete policies first.")
+	}
+	delete(s.roles, r.name)
+	return nil, nil
+}
+
+func putPolicy(r *role, form url.Values) (any, error) {
+	return nil, r.putInline(form.Get("PolicyName"), form.Get("PolicyDocument"))
+}
+
+func noSuchPolicy(name string) error {
+	return wire.Errorf(http.StatusNotFound, "NoSuchEntity", "The role policy with name %s cannot be found.", name)
+}
+
+func getRolePolicy(r *role, form url.Values) (any, error) {
+	name := form.Get("PolicyName")
+	document, found := r.inline[name]
+	if !found {
+		return nil, noSuchPolicy(name)
+	}
+	return struct{ RoleName, PolicyName, PolicyDocument string }{r.name, name, escape(document)}, nil
+}
+
+func deletePolicy(r *role, form url.Values) (any, error) {
+	name := form.Get("PolicyName")
+	if _, found := r.inline[name]; !found {
+		return nil, noSuchPolicy(name)
+	}
+	delete(r.inline, name)
+	return nil, nil
+}
+
+func listPolicies(r *role, _ url.Values) (any, error) {
+	return struct {
+		PolicyNames []string `xml:"PolicyNames>member"`
+		IsTruncated bool
+	}{PolicyNames: slices.Sorted(maps.Keys(r.inline))}, nil
+}
+
+func attachPolicy(r *role, form url.Values) (any, error) { return nil, r.attach(form.Get("PolicyArn")) }
+
+func detachPolicy(r *role, form url.Values) (any, error) {
+	arn := form.Get("PolicyArn")
+	if _, found := r.attached[arn]; !found {
+		return nil, wire.Errorf(http.StatusNotFound, "NoSuchEntity", "Policy %s was not found.", arn)
+	}
+	delete(r.attached, arn)
+	return nil, nil
+}
+
+func listAttached(r *role, _ url.Values) (any, error) {
+	type policy struct{ PolicyName, PolicyArn string }
+	var out struct {
+		AttachedPolicies []policy `xml:"AttachedPolicies>member"`
+		IsTruncated      bool
+	}
+	for _, arn := range slices.Sorted(maps.Keys(r.attached)) {
+		out.AttachedPolicies = append(out.AttachedPolicies, policy{r.attached[arn], arn})
+	}
+	return out, nil
+}
+
+func listProfiles(*role, url.Values) (any, error) {
+	return struct {
+		InstanceProfiles string
+		IsTruncated      bool
+	}{}, nil
+}
+
+func tagRole(r *role, form url.Values) (any, error) {
+	maps.Copy(r.tags, formTags(form))
+	return nil, nil
+}
+
+func untagRole(r *role, form url.Values) (any, error) {
+	for i := 1; form.Has("TagKeys.member." + strconv.Itoa(i)); i++ {
+		delete(r.tags, form.Get("TagKeys.member."+strconv.Itoa(i)))
+	}
+	return nil, nil
+}
+
+func listTags(r *role, _ url.Values) (any, error) {
+	return struct {
+		Tags        []tagXML `xml:"Tags>member"`
+		IsTruncated bool
+	}{Tags: r.tagsXML()}, nil
+}
+
+func managedPolicy(arn string) (document string, err error) {
+	document, known := managed[arn]
+	if !known {
+		return "", wire.Errorf(http.StatusNotFound, "NoSuchEntity", "Policy %s was not found.", arn)
+	}
+	return document, nil
+}
+
+func (s *Service) getPolicy(_ context.Context, form url.Values) (any, error) {
+	arn := form.Get("PolicyArn")
+	if _, err := managedPolicy(arn); err != nil {
+		return nil, err
+	}
+	type policy struct {
+		PolicyName, Arn, Path, DefaultVersionId string
+		IsAttachable                            bool
+	}
+	return struct{ Policy policy }{policy{arn[strings.LastIndex(arn, "/")+1:], arn, "/service-role/", "v1", true}}, nil
+}
+
+func (s *Service) getPolicyVersion(_ context.Context, form url.Values) (any, error) {
+	document, err := managedPolicy(form.Get("PolicyArn"))
+	if err != nil {
+		return nil, err
+	}
+	type version struct {
+		Document, VersionId string
+		IsDefaultVersion    bool
+	}
+	return struct{ PolicyVersion version }{version{escape(document), "v1", true}}, nil
+}
+
+// callerIdentity tells a session's role, and the administrator otherwise.
+func (s *Service) callerIdentity(ctx context.Context, _ url.Values) (any, error) {
+	call := wire.FromContext(ctx)
+	arn, user := "arn:aws:iam::"+wire.Account+":user/local", "AIDALOCAL"
+	if roleARN, bound := s.RoleOf(call.AccessKeyID); bound {
+		arn = assumedARN(roleARN, "embedded")
+		user = "AROALOCAL:embedded"
+	}
+	return struct{ Arn, UserId, Account string }{arn, user, wire.Account}, nil
+}
+
+func assumedARN(roleARN, session string) string {
+	return "arn:aws:sts::" + wire.Account + ":assumed-role/" + roleARN[strings.LastIndex(roleARN, "/")+1:] + "/" + session
+}
+
+// assumeRole gives a session to whoever asks, if the role exists: trust
+// policies are kept but not evaluated yet.
+func (s *Service) assumeRole(ctx context.Context, form url.Values) (any, error) {
+	call := wire.FromContext(ctx)
+	roleARN, session := form.Get("RoleArn"), form.Get("RoleSessionName")
+	s.mu.Lock()
+	r, err := s.find(roleARN[strings.LastIndex(roleARN, "/")+1:])
+	s.mu.Unlock()
+	if err != nil || r.arn != roleARN {
+		return nil, wire.Errorf(http.StatusForbidden, "AccessDenied", "User is not authorized to perform: sts:AssumeRole on resource: %s", roleARN)
+	}
+	seconds := 3600
+	if n, err := strconv.Atoi(form.Get("DurationSeconds")); err == nil {
+		seconds = n
+	}
+	if seconds < 900 || seconds > r.maxSession {
+		return nil, validation("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
+	}
+	key, secret, token := s.SessionFor(roleARN)
+	type credentials struct{ AccessKeyId, SecretAccessKey, SessionToken, Expiration string }
+	type assumed struct{ AssumedRoleId, Arn string }
+	return struct {
+		Credentials     credentials
+		AssumedRoleUser assumed
+	}{
+		credentials{key, secret, token, call.Now.Add(time.Duration(seconds) * time.Second).Format(time.RFC3339)},
+		assumed{r.id + ":" + session, assumedARN(roleARN, session)},
+	}, nil
+}

@@ -1,0 +1,138 @@
+package localaws
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/tapctl/tapctl/internal/localaws/acm"
+	"github.com/tapctl/tapctl/internal/localaws/apigateway"
+	"github.com/tapctl/tapctl/internal/localaws/cloudwatch"
+	"github.com/tapctl/tapctl/internal/localaws/dynamodb"
+	"github.com/tapctl/tapctl/internal/localaws/iam"
+	"github.com/tapctl/tapctl/internal/localaws/kms"
+	"github.com/tapctl/tapctl/internal/localaws/lambda"
+	"github.com/tapctl/tapctl/internal/localaws/logs"
+	"github.com/tapctl/tapctl/internal/localaws/route53"
+	"github.com/tapctl/tapctl/internal/localaws/wire"
+)
+
+// world is one account's services and what runs them. Reset makes a new one.
+type world struct {
+	services map[string]served
+	route53  *route53.Service
+	gateway  *apigateway.Service
+	cancel   context.CancelFunc
+	running  sync.WaitGroup
+}
+
+func (s *Server) newWorld() *world {
+	w := &world{}
+	ctx, cancel := context.WithCancel(s.ctx)
+	w.cancel = cancel
+	log, seed := s.log, s.options.Seed
+	metrics := cloudwatch.New(cloudwatch.Options{Log: log, Clock: s.clock})
+	groups := logs.New(logs.Options{Log: log, Clock: s.clock})
+	identity := iam.New(iam.Options{Log: log, Clock: s.clock})
+	functions := lambda.New(lambda.Options{
+		Log: log, Clock: s.clock, Metrics: metrics, Logs: groups, Faults: s.faults, Credentials: identity.SessionFor,
+		Endpoint: s.env.Endpoint, Seed: seed,
+	})
+	w.route53 = route53.New(route53.Options{
+		Log: log, Clock: s.clock, Seed: seed, RequestsPerSecond: route53.AccountRate,
+		RegionOf:    func(host string) (string, bool) { return w.gateway.RegionOf(host) },
+		AddressOf:   s.addressOf,
+		AliasZoneID: apigateway.HostedZoneID, Dial: w.dialer(s), Metrics: metrics, Alarms: metrics,
+	})
+	certificates := acm.New(acm.Options{Log: log, Clock: s.clock, Authority: s.authority, Records: w.route53, IssueDelay: 5 * time.Second})
+	w.gateway = apigateway.New(apigateway.Options{
+		Log: log, Clock: s.clock, Seed: seed, Invoker: functions, Metrics: metrics, Logs: groups, Certificates: certificates, Faults: s.faults,
+		DefaultCertificate: func(host string) (*tls.Certificate, error) { return s.authority.Issue(host) },
+	})
+	tables := dynamodb.New(dynamodb.Options{Log: log, Clock: s.clock, Metrics: metrics, Faults: s.faults})
+	for _, zone := range s.options.Zones {
+		w.route53.EnsureZone(zone)
+	}
+	w.services = map[string]served{
+		"acm":        {handler: certificates.Handler(), protocol: wire.JSONProtocol},
+		"apigateway": {handler: w.gateway.Handler(), protocol: wire.RESTJSONProtocol},
+		"dynamodb":   {handler: tables.Handler(), protocol: wire.JSONProtocol},
+		"iam":        {handler: identity.Handler(), protocol: wire.QueryProtocol, global: true},
+		"kms":        {handler: kms.New(kms.Options{Log: log, Clock: s.clock}).Handler(), protocol: wire.JSONProtocol},
+		"lambda":     {handler: functions.Handler(), protocol: wire.RESTJSONProtocol},
+		"logs":       {handler: groups.Handler(), protocol: wire.JSONProtocol},
+		"monitoring": {handler: metrics.Handler(), protocol: wire.CBORProtocol},
+		"route53":    {handler: w.route53.Handler(), protocol: wire.RESTXMLProtocol, global: true},
+		"sts":        {handler: identity.Handler(), protocol: wire.QueryProtocol, global: true},
+	}
+	for name, run := range map[string]func(context.Context) error{
+		"cloudwatch": metrics.Run, "dynamodb": tables.Run, "lambda": functions.Run, "route53": w.route53.Run,
+	} {
+		w.running.Go(func() {
+			if err := run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+				log.Error("service ended", "service", name, "error", err)
+			}
+		})
+	}
+	return w
+}
+
+// dialer connects health checkers the way clients come: the name is resolved
+// by the account's own DNS, and its region's front door is dialled.
+func (w *world) dialer(s *Server) func(ctx context.Context, host string, port int) (net.Conn, error) {
+	return func(ctx context.Context, host string, _ int) (net.Conn, error) {
+		resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, network, s.env.DNSServer)
+		}}
+		addresses, err := resolver.LookupHost(ctx, host)
+		if err != nil {
+			return nil, err
+		}
+		var d net.Dialer
+		return d.DialContext(ctx, "tcp", net.JoinHostPort(addresses[0], fmt.Sprint(s.env.HTTPSPort)))
+	}
+}
+
+func (w *world) close() {
+	w.cancel()
+	w.running.Wait()
+}
+
+// endpointHandler serves whichever world there is now.
+func (s *Server) endpointHandler() http.Handler {
+	e := &endpoint{log: s.log, clock: s.clock, faults: s.faults, admin: s.adminHandler()}
+	e.services = func() map[string]served { return s.world.Load().services }
+	return e
+}
+
+// liveDoor serves the front doors of whichever world there is now.
+type liveDoor struct{ server *Server }
+
+// FrontDoor implements door.
+func (d liveDoor) FrontDoor(region string) http.Handler {
+	var cached sync.Map // *world -> http.Handler
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w := d.server.world.Load()
+		handler, ok := cached.Load(w)
+		if !ok {
+			handler, _ = cached.LoadOrStore(w, w.gateway.FrontDoor(region))
+		}
+		handler.(http.Handler).ServeHTTP(rw, r)
+	})
+}
+
+// TLSConfig implements door.
+func (d liveDoor) TLSConfig(region string) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			return d.server.world.Load().gateway.TLSConfig(region), nil
+		},
+	}
+}
