@@ -47,11 +47,15 @@ func (a *edge) program(ctx *pulumi.Context) error {
 	if _, err := apigateway.NewRestApiPolicy(ctx, "policy", &apigateway.RestApiPolicyArgs{RestApiId: rest.ID(), Policy: policy}, in); err != nil {
 		return err
 	}
-	method, err := apigateway.NewMethod(ctx, "root", &apigateway.MethodArgs{RestApi: rest.ID(), ResourceId: rest.RootResourceId, HttpMethod: pulumi.String("GET"), Authorization: pulumi.String("NONE")}, in)
+	proxy, err := apigateway.NewResource(ctx, "proxy", &apigateway.ResourceArgs{RestApi: rest.ID(), ParentId: rest.RootResourceId, PathPart: pulumi.String("{proxy+}")}, in)
 	if err != nil {
 		return err
 	}
-	integration, err := apigateway.NewIntegration(ctx, "root", &apigateway.IntegrationArgs{RestApi: rest.ID(), ResourceId: rest.RootResourceId, HttpMethod: method.HttpMethod, Type: pulumi.String("AWS_PROXY"), IntegrationHttpMethod: pulumi.String("POST"),
+	method, err := apigateway.NewMethod(ctx, "proxy", &apigateway.MethodArgs{RestApi: rest.ID(), ResourceId: proxy.ID(), HttpMethod: pulumi.String("GET"), Authorization: pulumi.String("NONE")}, in)
+	if err != nil {
+		return err
+	}
+	integration, err := apigateway.NewIntegration(ctx, "proxy", &apigateway.IntegrationArgs{RestApi: rest.ID(), ResourceId: proxy.ID(), HttpMethod: method.HttpMethod, Type: pulumi.String("AWS_PROXY"), IntegrationHttpMethod: pulumi.String("POST"),
 		Uri: pulumi.String("arn:aws:apigateway:eu-west-1:lambda:path/2015-03-31/functions/arn:aws:lambda:eu-west-1:000000000000:function:api/invocations")}, in)
 	if err != nil {
 		return err

@@ -30,7 +30,10 @@ import (
 	gateway "github.com/tapctl/tapctl/internal/localaws/apigateway"
 	"github.com/tapctl/tapctl/internal/localaws/cloudwatch"
 	"github.com/tapctl/tapctl/internal/localaws/dynamodb"
+	"github.com/tapctl/tapctl/internal/localaws/iam"
+	"github.com/tapctl/tapctl/internal/localaws/kms"
 	functions "github.com/tapctl/tapctl/internal/localaws/lambda"
+	"github.com/tapctl/tapctl/internal/localaws/logs"
 	"github.com/tapctl/tapctl/internal/localaws/provider"
 	"github.com/tapctl/tapctl/internal/localaws/route53"
 	"github.com/tapctl/tapctl/internal/localaws/wire"
@@ -89,6 +92,7 @@ func open(t *testing.T, program pulumi.RunFunc, a *account) {
 		t.Fatal(err)
 	}
 	certificates := acm.New(acm.Options{Clock: now, Authority: authority, Records: dns, IssueDelay: 5 * time.Second})
+	identity := iam.New(iam.Options{Clock: now})
 	front = gateway.New(gateway.Options{Clock: now, Limits: &gateway.Limits{}, Certificates: certificates})
 	handlers := map[string]http.Handler{
 		"dynamodb":   dynamodb.New(dynamodb.Options{Clock: now}).Handler(),
@@ -97,9 +101,10 @@ func open(t *testing.T, program pulumi.RunFunc, a *account) {
 		"lambda":     functions.New(functions.Options{Clock: now}).Handler(),
 		"acm":        certificates.Handler(),
 		"apigateway": front.Handler(),
-		"sts": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-			fmt.Fprintf(w, `<GetCallerIdentityResponse><GetCallerIdentityResult><Account>%s</Account></GetCallerIdentityResult></GetCallerIdentityResponse>`, wire.Account)
-		}),
+		"sts":        identity.Handler(),
+		"iam":        identity.Handler(),
+		"kms":        kms.New(kms.Options{Clock: now}).Handler(),
+		"logs":       logs.New(logs.Options{Clock: now}).Handler(),
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, region, key, err := wire.Scope(r)
@@ -121,7 +126,7 @@ func open(t *testing.T, program pulumi.RunFunc, a *account) {
 	}))
 	t.Cleanup(server.Close)
 	a.url = server.URL
-	a.archive()
+	a.archive("#!/bin/sh\n")
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	port, err := provider.ServeWith(ctx, provider.Options{Clock: now})
@@ -131,8 +136,8 @@ func open(t *testing.T, program pulumi.RunFunc, a *account) {
 	a.engine(ctx, root, port, program)
 }
 
-// archive writes a zip with an executable bootstrap.
-func (a *account) archive() {
+// archive writes a zip whose bootstrap is this script.
+func (a *account) archive(script string) {
 	a.Helper()
 	a.zip = filepath.Join(a.TempDir(), "function.zip")
 	file, err := os.Create(a.zip)
@@ -145,7 +150,7 @@ func (a *account) archive() {
 	header.SetMode(0o755)
 	entry, err := w.CreateHeader(header)
 	if err == nil {
-		_, err = entry.Write([]byte("#!/bin/sh\n"))
+		_, err = entry.Write([]byte(script))
 	}
 	if err == nil {
 		err = w.Close()
@@ -194,7 +199,7 @@ func (a *account) provider(ctx *pulumi.Context, region string) (pulumi.ResourceO
 	url := pulumi.String(a.url)
 	p, err := aws.NewProvider(ctx, region, &aws.ProviderArgs{
 		Region: pulumi.String(region), AccessKey: pulumi.String("key"), SecretKey: pulumi.String("secret"), SkipCredentialsValidation: pulumi.Bool(true),
-		Endpoints: aws.ProviderEndpointArray{aws.ProviderEndpointArgs{Dynamodb: url, Cloudwatch: url, Route53: url, Lambda: url, Apigateway: url, Sts: url, Acm: url}},
+		Endpoints: aws.ProviderEndpointArray{aws.ProviderEndpointArgs{Dynamodb: url, Cloudwatch: url, Route53: url, Lambda: url, Apigateway: url, Sts: url, Acm: url, Iam: url, Kms: url, Cloudwatchlogs: url}},
 	})
 	return pulumi.Provider(p), err
 }

@@ -99,6 +99,11 @@ func TestEngineReleasesAFunctionBehindAStage(t *testing.T) {
 		t.Errorf("a new version: %v", got)
 	}
 	check("2")
+	a.archive("#!/bin/sh\nexit 1\n")
+	if got := a.up(); got["update"] != 2 {
+		t.Errorf("new code: %v, want function and alias updated", got)
+	}
+	check("3")
 
 	a.calls = nil
 	a.percent = 25
