@@ -70,12 +70,20 @@ type roleXML struct {
 	AssumeRolePolicyDocument    string
 	Description                 string `xml:",omitempty"`
 	MaxSessionDuration          int
-	Tags                        []tagXML `xml:"Tags>member,omitempty"`
+	PermissionsBoundary         *boundaryXML `xml:",omitempty"`
+	Tags                        []tagXML     `xml:"Tags>member,omitempty"`
 }
 
+type boundaryXML struct{ PermissionsBoundaryType, PermissionsBoundaryArn string }
+
 func (r *role) xml() roleXML {
+	var boundary *boundaryXML
+	if r.boundary != "" {
+		boundary = &boundaryXML{"Policy", r.boundary}
+	}
 	return roleXML{
-		Path: r.path, RoleName: r.name, RoleId: r.id, Arn: r.arn, CreateDate: r.created.Format(time.RFC3339),
+		PermissionsBoundary: boundary,
+		Path:                r.path, RoleName: r.name, RoleId: r.id, Arn: r.arn, CreateDate: r.created.Format(time.RFC3339),
 		AssumeRolePolicyDocument: escape(r.trust), Description: r.description, MaxSessionDuration: r.maxSession, Tags: r.tagsXML(),
 	}
 }
@@ -104,13 +112,23 @@ func formTags(form url.Values) map[string]string {
 	return tags
 }
 
+// formMaxSession is 0 where the form does not say.
+func formMaxSession(form url.Values) (int, error) {
+	text := form.Get("MaxSessionDuration")
+	if text == "" {
+		return 0, nil
+	}
+	seconds, err := strconv.Atoi(text)
+	if err != nil || seconds < 3600 || seconds > 43200 {
+		return 0, validation("1 validation error detected: Value '%s' at 'maxSessionDuration' failed to satisfy constraint: Member must be between 3600 and 43200", text)
+	}
+	return seconds, nil
+}
+
 func (s *Service) create(ctx context.Context, form url.Values) (any, error) {
-	maxSession := 0
-	if text := form.Get("MaxSessionDuration"); text != "" {
-		var err error
-		if maxSession, err = strconv.Atoi(text); err != nil || maxSession < 3600 || maxSession > 43200 {
-			return nil, validation("1 validation error detected: Value '%s' at 'maxSessionDuration' failed to satisfy constraint: Member must be between 3600 and 43200", text)
-		}
+	maxSession, err := formMaxSession(form)
+	if err != nil {
+		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -140,11 +158,15 @@ func (s *Service) list(_ context.Context, form url.Values) (any, error) {
 func getRole(r *role, _ url.Values) (any, error) { return wrapRole{r.xml()}, nil }
 
 func updateRole(r *role, form url.Values) (any, error) {
+	seconds, err := formMaxSession(form)
+	if err != nil {
+		return nil, err
+	}
+	if seconds > 0 {
+		r.maxSession = seconds
+	}
 	if form.Has("Description") {
 		r.description = form.Get("Description")
-	}
-	if n, err := strconv.Atoi(form.Get("MaxSessionDuration")); err == nil {
-		r.maxSession = n
 	}
 	return struct{}{}, nil
 }
@@ -286,9 +308,9 @@ func (s *Service) getPolicyVersion(_ context.Context, form url.Values) (any, err
 func (s *Service) callerIdentity(ctx context.Context, _ url.Values) (any, error) {
 	call := wire.FromContext(ctx)
 	arn, user := "arn:aws:iam::"+wire.Account+":user/local", "AIDALOCAL"
-	if roleARN, bound := s.RoleOf(call.AccessKeyID); bound {
-		arn = assumedARN(roleARN, "embedded")
-		user = "AROALOCAL:embedded"
+	if as, bound := s.sessionOf(call.AccessKeyID); bound {
+		arn = assumedARN(as.roleARN, as.name)
+		user = "AROALOCAL:" + as.name
 	}
 	return struct{ Arn, UserId, Account string }{arn, user, wire.Account}, nil
 }
@@ -302,6 +324,9 @@ func assumedARN(roleARN, session string) string {
 func (s *Service) assumeRole(ctx context.Context, form url.Values) (any, error) {
 	call := wire.FromContext(ctx)
 	roleARN, session := form.Get("RoleArn"), form.Get("RoleSessionName")
+	if !sessionPattern.MatchString(session) {
+		return nil, validation("1 validation error detected: Value '%s' at 'roleSessionName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\w+=,.@-]{2,64}", session)
+	}
 	s.mu.Lock()
 	r, err := s.find(roleARN[strings.LastIndex(roleARN, "/")+1:])
 	s.mu.Unlock()
@@ -315,7 +340,7 @@ func (s *Service) assumeRole(ctx context.Context, form url.Values) (any, error) 
 	if seconds < 900 || seconds > r.maxSession {
 		return nil, validation("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
 	}
-	key, secret, token := s.SessionFor(roleARN)
+	key, secret, token := s.openSession(roleARN, session)
 	type credentials struct{ AccessKeyId, SecretAccessKey, SessionToken, Expiration string }
 	type assumed struct{ AssumedRoleId, Arn string }
 	return struct {

@@ -30,8 +30,8 @@ type Options struct {
 type Service struct {
 	options  Options
 	mu       sync.Mutex
-	roles    map[string]*role  // by name
-	sessions map[string]string // access key id -> role ARN
+	roles    map[string]*role   // by name
+	sessions map[string]session // by access key id
 	serial   int
 }
 
@@ -47,17 +47,24 @@ type role struct {
 	boundary            string
 }
 
+// session is one use of a role.
+type session struct{ roleARN, name string }
+
 // New returns an empty account.
 func New(options Options) *Service {
 	if options.Log == nil {
 		options.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Service{options: options, roles: map[string]*role{}, sessions: map[string]string{}}
+	return &Service{options: options, roles: map[string]*role{}, sessions: map[string]session{}}
 }
 
 // The limits of IAM.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
-var namePattern = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
+var (
+	namePattern       = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
+	policyNamePattern = regexp.MustCompile(`^[\w+=,.@-]{1,128}$`)
+	sessionPattern    = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
+)
 
 const (
 	inlineMax   = 10_240 // characters of all inline policies of a role, white space apart
@@ -128,7 +135,7 @@ func checkDocument(document string, trust bool) error {
 	return nil
 }
 
-// CreateRole makes a role.
+// createRole makes a role; the lock is held.
 func (s *Service) createRole(now time.Time, name, path, trust, description string, maxSession int, tags map[string]string) (*role, error) {
 	if !namePattern.MatchString(name) {
 		return nil, validation("1 validation error detected: Value '%s' at 'roleName' failed to satisfy constraint: Member must have length less than or equal to 64 and satisfy regular expression pattern: [\\w+=,.@-]+", name)
@@ -164,6 +171,9 @@ func (s *Service) find(name string) (*role, error) {
 }
 
 func (r *role) putInline(name, document string) error {
+	if !policyNamePattern.MatchString(name) {
+		return validation("1 validation error detected: Value '%s' at 'policyName' failed to satisfy constraint: Member must have length less than or equal to 128 and satisfy regular expression pattern: [\\w+=,.@-]+", name)
+	}
 	if err := checkDocument(document, false); err != nil {
 		return err
 	}
@@ -201,22 +211,34 @@ func (r *role) attach(arn string) error {
 	return nil
 }
 
+// serviceSession names the sessions of functions: Lambda uses the role itself.
+const serviceSession = "embedded"
+
 // SessionFor returns credentials bound to the role. The same role always gets
 // the same ones: nothing here expires.
 func (s *Service) SessionFor(roleARN string) (accessKeyID, secret, token string) {
-	hash := sha256.Sum256([]byte(roleARN))
+	return s.openSession(roleARN, serviceSession)
+}
+
+func (s *Service) openSession(roleARN, name string) (accessKeyID, secret, token string) {
+	hash := sha256.Sum256([]byte(roleARN + " " + name))
 	accessKeyID = "ASIA" + strings.ToUpper(hex.EncodeToString(hash[:]))[:16]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sessions[accessKeyID] = roleARN
+	s.sessions[accessKeyID] = session{roleARN, name}
 	return accessKeyID, "local-" + accessKeyID, "local-session-token"
 }
 
 // RoleOf is the role a session's access key belongs to; false for the
 // account's administrator.
 func (s *Service) RoleOf(accessKeyID string) (arn string, ok bool) {
+	found, ok := s.sessionOf(accessKeyID)
+	return found.roleARN, ok
+}
+
+func (s *Service) sessionOf(accessKeyID string) (session, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	arn, ok = s.sessions[accessKeyID]
-	return arn, ok
+	found, ok := s.sessions[accessKeyID]
+	return found, ok
 }
