@@ -227,6 +227,29 @@ func TestATableFailureStaysInTheLog(t *testing.T) {
 	}
 }
 
+// slow is a table that answers when its caller stops waiting.
+type slow struct{ items.Table }
+
+func (slow) Get(ctx context.Context, _ string) (items.Item, error) {
+	<-ctx.Done()
+	return items.Item{}, ctx.Err()
+}
+
+func TestASlowTableIsAnsweredForBeforeTheFunctionIsKilled(t *testing.T) {
+	t.Parallel()
+	f := newFixture()
+	f.Table = slow{}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	got, err := f.Serve(ctx, request("GET", "/items/a", ""))
+	if err != nil || got.StatusCode != http.StatusInternalServerError {
+		t.Errorf("status %d: %v", got.StatusCode, err)
+	}
+	if ctx.Err() != nil {
+		t.Error("the answer came after the function's deadline")
+	}
+}
+
 func TestBase64BodiesAreDecodedBeforeTheyAreMeasured(t *testing.T) {
 	t.Parallel()
 	event := request("POST", "/items", base64.StdEncoding.EncodeToString([]byte(`{"id":"b64"}`)))

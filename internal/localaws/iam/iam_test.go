@@ -149,7 +149,14 @@ func TestPoliciesHoldARoleBack(t *testing.T) {
 		_, err := f.DeleteRole(t.Context(), &sdk.DeleteRoleInput{RoleName: name})
 		return err
 	}
+	// Each kind of policy alone holds it back.
+	if _, err := f.DeleteRolePolicy(t.Context(), &sdk.DeleteRolePolicyInput{RoleName: name, PolicyName: aws.String("own")}); err != nil {
+		t.Fatal(err)
+	}
 	wantCode(t, remove(), "DeleteConflict")
+	if _, err := f.PutRolePolicy(t.Context(), &sdk.PutRolePolicyInput{RoleName: name, PolicyName: aws.String("own"), PolicyDocument: aws.String(rights)}); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := f.DetachRolePolicy(t.Context(), &sdk.DetachRolePolicyInput{RoleName: name, PolicyArn: aws.String(managed)}); err != nil {
 		t.Fatal(err)
 	}

@@ -59,6 +59,31 @@ func TestAVersionIsPublishedOnlyWhenSomethingChanged(t *testing.T) {
 	}
 }
 
+func TestAStaleWriterIsRefused(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, nil)
+	code := bundle(t, "bootstrap", []byte("one"), 0o755)
+	f.create(t, code, nil)
+	before, err := f.GetFunctionConfiguration(t.Context(), &sdk.GetFunctionConfigurationInput{FunctionName: aws.String("fn")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	configure := func() error {
+		_, err := f.UpdateFunctionConfiguration(t.Context(), &sdk.UpdateFunctionConfigurationInput{FunctionName: aws.String("fn"), Timeout: aws.Int32(9), RevisionId: before.RevisionId})
+		return err
+	}
+	if err := configure(); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, configure(), "PreconditionFailedException")
+	_, err = f.UpdateFunctionCode(t.Context(), &sdk.UpdateFunctionCodeInput{FunctionName: aws.String("fn"), ZipFile: code, RevisionId: before.RevisionId})
+	wantCode(t, err, "PreconditionFailedException")
+	_, err = f.PublishVersion(t.Context(), &sdk.PublishVersionInput{FunctionName: aws.String("fn"), RevisionId: before.RevisionId})
+	wantCode(t, err, "PreconditionFailedException")
+	_, err = f.PublishVersion(t.Context(), &sdk.PublishVersionInput{FunctionName: aws.String("fn"), CodeSha256: aws.String("another")})
+	wantCode(t, err, "InvalidParameterValueException")
+}
+
 func TestAliasesLockAndWeigh(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, nil)
