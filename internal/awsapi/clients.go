@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
 
 	"github.com/tapctl/tapctl/internal/config"
@@ -48,6 +49,9 @@ const (
 func Load(ctx context.Context, c config.AWS) (*Clients, error) {
 	options := []func(*awsconfig.LoadOptions) error{
 		awsconfig.WithRegion(globalRegion),
+		// The SDK's own warnings (a connection that ends with its context) say
+		// nothing to an operator; what fails is returned as an error.
+		awsconfig.WithLogger(logging.Nop{}),
 		awsconfig.WithRetryer(func() aws.Retryer {
 			return retry.NewStandard(func(o *retry.StandardOptions) {
 				o.MaxAttempts = retryTries

@@ -136,10 +136,14 @@ func (c *command) runner(ctx context.Context, cfg config.Config) (infra.Runner, 
 	if err != nil {
 		return infra.Runner{}, err
 	}
+	k, err := c.theClock()
+	if err != nil {
+		return infra.Runner{}, err
+	}
 	r := infra.Runner{
 		Pulumi: c.pulumiRoot(cfg), BackendURL: cfg.Infra.BackendURL, SecretsProvider: cfg.Infra.SecretsProvider, WorkDir: work,
 		Env: map[string]string{}, Progress: func(change infra.Change) {
-			c.emit(cutover.Event{At: time.Time{}, Kind: cutover.EventWrite, Text: fmt.Sprintf("%s %s %s", change.Op, change.Type, change.Name)})
+			c.emit(cutover.Event{At: k.Now(), Kind: cutover.EventWrite, Text: fmt.Sprintf("%s %s %s", change.Op, change.Type, change.Name)})
 		},
 	}
 	local := cfg.Infra.Provider == "local"
@@ -147,21 +151,19 @@ func (c *command) runner(ctx context.Context, cfg config.Config) (infra.Runner, 
 		_, local = embeddedAWS(ctx, cfg.AWS.EndpointURL)
 	}
 	if local {
-		return c.localRunner(ctx, r)
+		return c.localRunner(ctx, r, k)
 	}
 	return r, c.checkBackend(r)
 }
 
-func (c *command) localRunner(ctx context.Context, r infra.Runner) (infra.Runner, error) {
-	k, err := c.theClock()
-	if err != nil {
-		return r, err
-	}
+func (c *command) localRunner(ctx context.Context, r infra.Runner, k clock.Clock) (infra.Runner, error) {
 	port, err := provider.ServeWith(ctx, provider.Options{Log: slog.New(slog.DiscardHandler), Clock: k})
 	if err != nil {
 		return r, fmt.Errorf("serve the local provider: %w", err)
 	}
 	r.Env["PULUMI_DEBUG_PROVIDERS"] = fmt.Sprintf("aws:%d", port)
+	// Without this the engine looks for the real plugin as well, in vain.
+	r.Env["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
 	if r.BackendURL == "" {
 		state := filepath.Join(r.WorkDir, "state")
 		if err := os.MkdirAll(state, 0o700); err != nil {

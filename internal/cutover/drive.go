@@ -197,13 +197,13 @@ func (r *run) perform(ctx context.Context, action Action, o Observation, saved *
 			*saved = r.journal == "" && !r.fenced
 		}
 	case SetCanary:
-		r.change(*saved, func() (string, error) { return "", r.Traffic.SetCanary(call, a.From, a.To) })
+		r.change(*saved, fmt.Sprintf("canary %v%% -> %v%%", a.From, a.To), func() (string, error) { return "", r.Traffic.SetCanary(call, a.From, a.To) })
 	case SetDNS:
-		r.change(*saved, func() (string, error) { return r.Traffic.SetDNS(call, a.From, a.To) })
+		r.change(*saved, fmt.Sprintf("dns %v%% -> %v%%", a.From, a.To), func() (string, error) { return r.Traffic.SetDNS(call, a.From, a.To) })
 	case Promote:
-		r.change(*saved, func() (string, error) { return "", r.Traffic.Promote(call) })
+		r.change(*saved, "promote", func() (string, error) { return "", r.Traffic.Promote(call) })
 	case Retreat:
-		r.change(true, func() (string, error) { return r.Traffic.Retreat(call, a.To) })
+		r.change(true, "retreat", func() (string, error) { return r.Traffic.Retreat(call, a.To) })
 	case Wait:
 		r.wait(ctx, a.For)
 	case Announce:
@@ -213,16 +213,24 @@ func (r *run) perform(ctx context.Context, action Action, o Observation, saved *
 	}
 }
 
-func (r *run) change(allowed bool, write func() (string, error)) {
+// change performs one write and tells it. A write that failed may still have
+// taken effect; the next tick looks.
+func (r *run) change(allowed bool, what string, write func() (string, error)) {
 	if !allowed {
 		return
 	}
 	change, err := write()
 	r.write = WriteResult{Sent: true, Change: change}
+	now := Observation{Now: r.Clock.Now(), Live: r.state.Last}
 	if err != nil {
 		r.write.Error = err.Error()
-		r.emit(EventTrouble, err.Error(), Observation{Now: r.Clock.Now(), Live: r.state.Last})
+		r.emit(EventTrouble, what+": "+err.Error(), now)
+		return
 	}
+	if change != "" {
+		what += " (change " + change + ")"
+	}
+	r.emit(EventWrite, what, now)
 }
 
 // wait sleeps, and wakes early for a signal.
@@ -246,8 +254,11 @@ func (r *run) wait(ctx context.Context, d time.Duration) {
 }
 
 // tell reports a changed verdict at once, and otherwise that the run is alive.
+// While a step settles it is not known yet which side answers, which is no
+// news; a red verdict always is.
 func (r *run) tell(o Observation, actions []Action) {
-	if r.Watch != nil && o.LiveKnown && r.state.Phase != Retreating && (!r.judged || r.verdict != o.Health.Verdict) {
+	baking := r.state.Phase == Baking || r.state.Phase == Confirming
+	if (baking || o.Health.Verdict == health.Unhealthy) && o.LiveKnown && (!r.judged || r.verdict != o.Health.Verdict) {
 		r.judged, r.verdict = true, o.Health.Verdict
 		r.emit(EventVerdict, fmt.Sprintf("%s: %s", o.Health.Verdict, o.Health.Reason()), o)
 	}

@@ -74,16 +74,27 @@ func Fold(findings ...Finding) Assessment {
 	return a
 }
 
-// Reason is the findings that made the verdict, in one line.
+// Reason is the findings that made the verdict, in one line. Alarms that are
+// merely well are counted, not listed.
 func (a Assessment) Reason() string {
 	var parts []string
+	well := 0
 	for _, f := range a.Findings {
-		if f.Verdict == a.Verdict {
+		switch {
+		case f.Verdict != a.Verdict:
+		case a.Verdict == Healthy && strings.HasPrefix(f.Source, alarmSource):
+			well++
+		default:
 			parts = append(parts, f.Source+": "+f.Detail)
 		}
 	}
+	if well > 0 {
+		parts = append([]string{fmt.Sprintf("%d alarms well", well)}, parts...)
+	}
 	return strings.Join(parts, "; ")
 }
+
+const alarmSource = "alarm "
 
 // AlarmRef names one alarm that a shift asks for.
 type AlarmRef struct {
@@ -117,7 +128,7 @@ func Alarms(asked []AlarmRef, got []AlarmState, since time.Time, ignore []string
 	}
 	findings := make([]Finding, 0, len(asked))
 	for _, ref := range asked {
-		source := fmt.Sprintf("alarm %s (%s)", ref.Name, ref.Region)
+		source := fmt.Sprintf(alarmSource+"%s (%s)", ref.Name, ref.Region)
 		if slices.Contains(ignore, ref.Name+"@"+ref.Region) {
 			findings = append(findings, Finding{Healthy, source, "ignored: red before the shift began"})
 			continue

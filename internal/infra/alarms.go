@@ -96,7 +96,9 @@ func (c *cell) throttleAlarm() error {
 			cloudwatch.MetricAlarmMetricQueryArgs{Id: pulumi.String("throttles"), Label: pulumi.String("throttled requests"),
 				Expression: pulumi.String("FILL(reads, 0) + FILL(writes, 0)"), ReturnData: pulumi.Bool(true)},
 		},
-		EvaluationPeriods:  pulumi.Int(1),
+		// One minute of three: FILL makes the newest minute 0 before its data
+		// has arrived, so that one of one would never see a throttle.
+		EvaluationPeriods: pulumi.Int(3), DatapointsToAlarm: pulumi.Int(1),
 		ComparisonOperator: pulumi.String("GreaterThanOrEqualToThreshold"),
 		Threshold:          pulumi.Float64(c.Config.Alarms.DynamoDBThrottles),
 		TreatMissingData:   pulumi.String("notBreaching"),

@@ -92,6 +92,7 @@ const warmUp = 30 * time.Second
 func (s Stage) play(ctx context.Context, name string, plan Plan) (Score, error) {
 	s.say(cutover.EventPlan, "scenario %s: %d clients, %.0f requests a second (real time)", name, plan.Load.Clients, plan.Load.Rate)
 	calls := s.Operator.APICalls()
+	plan.Load.Name = name
 	users := StartUsers(ctx, s.Target, plan.Load)
 	defer users.Stop()
 	if err := s.Clock.Sleep(ctx, warmUp); err != nil {

@@ -38,6 +38,7 @@ type Load struct {
 	Clients int
 	Rate    float64 // requests per second, all clients together
 	Seed    uint64
+	Name    string // of the scenario: marks the items its clients write
 	// ConnectionLife is how long a client keeps a connection, in the clock's
 	// time, whatever DNS says meanwhile.
 	ConnectionLife time.Duration
@@ -66,7 +67,7 @@ type client struct {
 	target Target
 	life   time.Duration
 	rng    *rand.Rand
-	number int
+	name   string
 
 	address  string
 	expires  time.Time
@@ -145,7 +146,7 @@ func (c *client) do(ctx context.Context, r *Request) error {
 	switch c.rng.IntN(10) {
 	case 0, 1:
 		method, path = http.MethodPost, "/items"
-		body = fmt.Appendf(nil, `{"id":"client-%d-%d","note":"rehearsal"}`, c.number, c.sent)
+		body = fmt.Appendf(nil, `{"id":"%s-%d","note":"rehearsal"}`, c.name, c.sent)
 	case 2:
 		path = "/items?limit=5"
 	}
@@ -211,7 +212,7 @@ func StartUsers(ctx context.Context, target Target, load Load) *Users {
 	u := &Users{cancel: cancel}
 	gap := time.Duration(float64(load.Clients) / load.Rate * float64(time.Second))
 	for number := range load.Clients {
-		c := &client{target: target, life: load.ConnectionLife, number: number, rng: rand.New(rand.NewPCG(load.Seed, uint64(number)))}
+		c := &client{target: target, life: load.ConnectionLife, name: fmt.Sprintf("%s-%d", load.Name, number), rng: rand.New(rand.NewPCG(load.Seed, uint64(number)))}
 		u.running.Go(func() {
 			// Spread over one gap, so that the clients do not call in step.
 			pause := time.Duration(float64(gap) * c.rng.Float64())
