@@ -290,6 +290,9 @@ func (c *command) localFault(cmd *cobra.Command, f fault.Fault, clear bool) erro
 	if f.Target == "" {
 		f.Target = fault.DefaultTarget(f.Kind)
 	}
+	if f.Region == "" && f.Kind == fault.ExpiredCredentials {
+		f.Region = "*" // credentials are the account's, not a region's
+	}
 	if !clear {
 		if err := f.Validate(); err != nil {
 			return &usageError{cmd.CommandPath(), err}
