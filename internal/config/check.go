@@ -20,6 +20,10 @@ var durationType = reflect.TypeFor[time.Duration]()
 var (
 	namePattern   = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]*$`)
 	regionPattern = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[1-9]$`)
+	// What every service takes as a tag's value; the purpose is continued by
+	// what the resource is for, hence half of AWS's 256.
+	// https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
+	tagPattern = regexp.MustCompile(`^[\p{L}\p{N}_.:/=+@-][\p{L}\p{N} _.:/=+@-]{0,127}$`)
 	// No character that a resource policy takes for a wildcard: the path is
 	// open to everybody, and only it must be.
 	pathPattern = regexp.MustCompile(`^/[A-Za-z0-9._~/-]*$`)
@@ -74,6 +78,11 @@ func (c Config) check() []Problem {
 	if c.SourceRegion != "" && c.SourceRegion == c.TargetRegion {
 		k.add("target_region", c.TargetRegion, "must differ from source_region: one public name can be split only between regions")
 	}
+	const tagValue = "a tag value: 1 to 128 letters, digits, spaces and _ . : / = + - @"
+	if c.Owner != c.TeamName { // its default, with a rule of its own
+		k.matches("owner", c.Owner, tagPattern, tagValue)
+	}
+	k.matches("purpose", c.Purpose, tagPattern, tagValue)
 	c.checkCIDR(&k)
 	c.checkDomain(&k)
 	c.checkFunction(&k)

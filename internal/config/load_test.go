@@ -152,8 +152,8 @@ var values = map[string]valueRow{
 		`""`: "required", "my-team": wantName, "1shop": wantName, "Shöp": wantName, `"a b"`: wantName, "[a]": wantText,
 	}},
 	"environment": {[]string{"prod", "Staging2"}, map[string]string{`""`: "required", "pre_prod": wantName, "{a: b}": ""}},
-	"owner":       {[]string{"team-a", `"a b"`}, map[string]string{"[a]": wantText}},
-	"purpose":     {[]string{"move"}, map[string]string{"[a]": wantText}},
+	"owner":       {[]string{"team-a", `"a b"`, "größe"}, map[string]string{"[a]": wantText, "team#1": "a tag value"}},
+	"purpose":     {[]string{"move"}, map[string]string{"[a]": wantText, `""`: "required", "move (phase 2)": "a tag value", strings.Repeat("a", 129): "a tag value"}},
 	"source_region": {[]string{"us-east-1", "ap-southeast-2", "us-gov-west-1"}, map[string]string{
 		`""`: "required", "eu-west": wantRegion, "EU-WEST-1": wantRegion, "eu-west-1a": wantRegion, "eu-west-0": wantRegion, "eu_west_1": wantRegion,
 	}},

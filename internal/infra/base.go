@@ -79,12 +79,12 @@ func (b *base) accountRole() error {
 
 // customerKeys are one key a region: DynamoDB cannot use another region's.
 func (b *base) customerKeys() error {
-	policy, err := keyPolicy(b.Account)
-	if err != nil {
-		return err
-	}
 	outputs := pulumi.StringMap{}
 	for _, region := range b.regions() {
+		policy, err := keyPolicy(b.Account, region)
+		if err != nil {
+			return err
+		}
 		key, err := kms.NewKey(b.ctx, "key-"+region, &kms.KeyArgs{
 			Description:          pulumi.String(b.Config.Name("data") + " in " + region),
 			EnableKeyRotation:    pulumi.Bool(true),
@@ -212,19 +212,20 @@ func (b *base) validationRecord(resource string, certificate *acm.Certificate, n
 }
 
 // keyPolicy leaves the key to the account's IAM policies and lets CloudWatch
-// Logs use it for the log groups.
+// Logs of its region, which has a principal of its own, use it for the log
+// groups.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html
-func keyPolicy(account string) (string, error) {
+func keyPolicy(account, region string) (string, error) {
 	return policyDocument(
 		statement{Sid: "Account", Effect: "Allow", Principal: map[string]any{"AWS": "arn:aws:iam::" + account + ":root"},
 			// kms:* on the key itself is AWS's own default key policy: without
 			// it the account's IAM policies do not apply and the key is lost.
 			Action: []string{"kms:*"}, Resource: []string{"*"}},
-		statement{Sid: "Logs", Effect: "Allow", Principal: map[string]any{"Service": "logs.amazonaws.com"},
+		statement{Sid: "Logs", Effect: "Allow", Principal: map[string]any{"Service": "logs." + region + ".amazonaws.com"},
 			Action:   []string{"kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"},
 			Resource: []string{"*"}, // in a key policy "*" is this key
 			Condition: map[string]any{"ArnLike": map[string]any{
-				"kms:EncryptionContext:aws:logs:arn": "arn:aws:logs:*:" + account + ":log-group:*",
+				"kms:EncryptionContext:aws:logs:arn": "arn:aws:logs:" + region + ":" + account + ":log-group:*",
 			}}},
 	)
 }
