@@ -23,8 +23,6 @@ type Value struct {
 	list []Value // L, and the members of a set
 }
 
-func stringValue(s string) Value { return Value{kind: "S", text: s} }
-
 // UnmarshalJSON implements json.Unmarshaler.
 func (v *Value) UnmarshalJSON(data []byte) error {
 	var fields map[string]json.RawMessage

@@ -15,7 +15,9 @@ import (
 const maxUnzipped = 250 << 20
 
 // errNoBootstrap is AWS's text for a zip without one.
-var errNoBootstrap = errors.New("Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]") //nolint:staticcheck // AWS's own wording
+//
+//lint:ignore ST1005 the wording is AWS's own
+var errNoBootstrap = errors.New("Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]")
 
 // unzip writes the archive into a new folder below parent and returns it.
 func unzip(zipped []byte, parent string) (string, error) {
