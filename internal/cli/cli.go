@@ -90,7 +90,7 @@ alarms, and goes back on its own when one fires.`,
 	flags.StringVarP(&c.output, "output", "o", "text", "format of the result on stdout: text or json")
 	flags.StringVar(&c.log, "log", "", "format of the story on stderr: tty, plain, json or github (default: detected)")
 	root.AddCommand(c.validateCommand(), c.deployCommand(), c.shiftCommand(), c.rollbackCommand(), c.promoteCommand(),
-		c.statusCommand(), c.localCommand(), c.rehearseCommand(), c.versionCommand())
+		c.statusCommand(), c.localCommand(), c.rehearseCommand(), c.benchCommand(), c.versionCommand())
 	for _, sub := range root.Commands() {
 		noArgs(sub)
 	}
