@@ -10,6 +10,8 @@ GO := go
 PULUMI_ON_PATH := $(shell pulumi version 2>/dev/null | grep -qx '$(PULUMI_VERSION)' && command -v pulumi)
 
 export TAPCTL_HOME := $(BUILD)
+# Tests leave nothing in the user's own Pulumi home.
+export PULUMI_HOME := $(BUILD)/pulumi-home
 
 .PHONY: help
 help: ## show this list

@@ -162,6 +162,14 @@ func (c *command) localRunner(ctx context.Context, r infra.Runner, k clock.Clock
 		return r, fmt.Errorf("serve the local provider: %w", err)
 	}
 	r.Env["PULUMI_DEBUG_PROVIDERS"] = fmt.Sprintf("aws:%d", port)
+	// Nothing is left in the user's own Pulumi home: plugins and logins are of
+	// no use here. In the process too: the Automation API asks the CLI for its
+	// version with this process's environment.
+	home := filepath.Join(r.WorkDir, "home")
+	r.Env["PULUMI_HOME"] = home
+	if err := os.Setenv("PULUMI_HOME", home); err != nil {
+		return r, fmt.Errorf("set PULUMI_HOME: %w", err)
+	}
 	// Without this the engine looks for the real plugin as well, in vain.
 	r.Env["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
 	if r.BackendURL == "" {

@@ -185,7 +185,6 @@ func (r Runner) open(ctx context.Context, stack string, program pulumi.RunFunc) 
 	}
 	env := map[string]string{
 		"PULUMI_SKIP_UPDATE_CHECK": "true",
-		"PULUMI_HOME":              filepath.Join(r.WorkDir, "home"),
 	}
 	for name, value := range r.Env {
 		env[name] = value
