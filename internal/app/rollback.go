@@ -28,46 +28,51 @@ func (a *App) Rollback(ctx context.Context, ask RollbackAsk) (Report, error) {
 		return Report{}, a.notDeployed(err)
 	}
 	traffic := awsapi.NewTraffic(a.Clients, top)
-	live, readErr := traffic.Read(ctx)
-	target := a.target(ctx, live, readErr == nil, ask)
 	if ask.DryRun {
+		live, readErr := traffic.Read(ctx)
+		target := a.target(ctx, live, readErr == nil, ask)
 		if readErr != nil {
 			return Report{}, refused(readErr)
 		}
 		return Report{Outcome: "completed", Dials: live.Dials, Exposure: live.Exposure(), DryRun: true,
 			Reason: fmt.Sprintf("dry run: would go from %s to %s", live, target), Steps: []StepReport{}, NextCommand: "tapctl rollback"}, nil
 	}
+	// The lease comes first: from then on no other run can write a target that
+	// this one has not read.
+	var held *awsapi.Held
+	journal := &cutover.LateJournal{Open: func(ctx context.Context) (cutover.Journal, error) {
+		var err error
+		held, err = a.control().Seize(ctx, a.lease("rollback"), a.Clock.Now())
+		if err != nil {
+			return nil, err
+		}
+		held.Now = a.Clock.Now
+		return held, nil
+	}}
+	if err := journal.Take(ctx); err != nil {
+		// Non-fatal: a rollback goes on, and asks for the lease again.
+		a.say(cutover.EventTrouble, "going on without lease and journal: %v", err)
+	}
+	defer func() {
+		if held != nil {
+			a.release(ctx, held)
+		}
+	}()
+	live, readErr := traffic.Read(ctx)
+	target := a.target(ctx, live, readErr == nil, ask)
 	state := cutover.StartRetreat(a.Clock.Now().UTC().Format("20060102T150405Z"), target, a.plan(nil, false, false), a.Clock.Now())
 	a.say(cutover.EventRetreat, "rolling back to %s", target)
-	var journal cutover.Journal
-	held, err := a.control().Seize(ctx, a.lease("rollback"), a.Clock.Now())
-	if err != nil {
-		// Non-fatal: a rollback goes on without lease and journal.
-		a.say(cutover.EventTrouble, "going on without the journal: %v", err)
-	} else {
-		held.Now = a.Clock.Now
-		defer a.release(ctx, held)
-		journal = held
-	}
 	return a.drive(ctx, traffic, nil, journal, state)
 }
 
 // target is where the last shift said a retreat goes; without a journal, where
 // the mode says.
 func (a *App) target(ctx context.Context, live cutover.Setting, liveKnown bool, ask RollbackAsk) cutover.Setting {
-	toBlue := cutover.Setting{Base: cutover.Forwarder}
 	if ask.ToBlue {
-		return toBlue
+		return cutover.Setting{Base: cutover.Forwarder}
 	}
 	shift, found, err := a.control().Shift(ctx)
-	switch {
-	case err == nil && found:
-		return shift.Target
-	case liveKnown:
-		return cutover.TargetOf(live)
-	default:
-		return toBlue
-	}
+	return cutover.RetreatTarget(shift, err == nil && found, live, liveKnown)
 }
 
 // findTopology asks the control table in both regions and then the local copy.

@@ -60,16 +60,18 @@ type Receipt struct {
 	ObservedShareBack *float64 `json:"observed_share_back,omitempty"`
 }
 
-// The tries of writes upward and of the retreat.
+// The tries of writes upward and of the retreat, and how long a reading must
+// stand: longer than a call of another run can be under way.
 const (
 	writeTries   = 4
 	retreatTries = 12
+	linger       = 45 * time.Second
 )
 
 func (a *App) plan(steps []cutover.Dials, promote, once bool) cutover.Plan {
 	s := a.Config.Shift
 	return cutover.Plan{
-		Steps: steps, Settle: s.Settle, Bake: s.Bake, SyncTimeout: s.SyncTimeout, HoldTimeout: s.HoldTimeout, Poll: s.Poll,
+		Steps: steps, Settle: s.Settle, Bake: s.Bake, SyncTimeout: s.SyncTimeout, HoldTimeout: s.HoldTimeout, Poll: s.Poll, Linger: linger,
 		WriteTries: writeTries, RetreatTries: retreatTries, Promote: promote, Once: once, HoldOnSignal: s.OnSignal == "hold",
 	}
 }
@@ -128,19 +130,13 @@ func (a *App) prepare(ctx context.Context, control *awsapi.Control, traffic *aws
 	if err != nil {
 		return cutover.State{}, err
 	}
-	isOpen := found && open.Phase.Open()
-	switch {
-	case isOpen && open.Phase == cutover.Uncertain:
-		return cutover.State{}, &Refused{Cause: fmt.Errorf("shift %s ended uncertain: %s", open.ID, open.Reason), Next: "tapctl status, then tapctl rollback"}
-	case isOpen && !ask.Resume && !ask.Once:
-		return cutover.State{}, &Refused{Cause: fmt.Errorf("shift %s is open (%s, %s)", open.ID, open.Phase, open.Last), Next: "tapctl shift --resume, or tapctl rollback"}
-	case isOpen:
-		state := cutover.Resume(open, a.Clock.Now())
-		state.Plan.Once = ask.Once
-		a.say(cutover.EventPlan, "resuming shift %s at step %d of %d", open.ID, open.Step+1, len(open.Plan.Steps))
+	state, resumed, err := cutover.Admit(open, found, cutover.Intent{Resume: ask.Resume, Once: ask.Once}, a.Clock.Now())
+	if err != nil {
+		return cutover.State{}, err
+	}
+	if resumed {
+		a.say(cutover.EventPlan, "resuming shift %s at step %d of %d", state.ID, state.Step+1, len(state.Plan.Steps))
 		return state, nil
-	case ask.Resume && !ask.Once:
-		return cutover.State{}, &Refused{Cause: errors.New("no shift is open"), Next: "tapctl shift"}
 	}
 	live, err := traffic.Read(ctx)
 	if err != nil {

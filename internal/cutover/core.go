@@ -18,22 +18,26 @@ func Next(s State, o Observation) (State, []Action) {
 		return s, []Action{Finish{}}
 	case o.Fenced:
 		return finish(s, Uncertain, "another run took over with a newer token: it decides now")
+	}
+	s = absorbWrite(s, o)
+	switch {
 	case s.Phase == Retreating:
 		return nextRetreat(s, o)
 	case o.Stop && !s.Touched:
 		return finish(s, RolledBack, "signal received before any change")
 	case o.Stop && s.Plan.HoldOnSignal:
+		s.HeldIn = s.Phase
 		return finish(s, Held, "signal received; the policy is to hold")
 	case o.Stop:
 		return retreat(s, o, "signal received")
 	}
-	s = absorbWrite(s, o)
 	if !o.LiveKnown {
 		return hold(s, o, "the dials could not be read: "+o.ReadError)
 	}
 	if foreign := foreignChange(s, o.Live); foreign != "" {
-		return finish(s, Uncertain, foreign)
+		return suspect(s, o, foreign)
 	}
+	s.ForeignSince = time.Time{}
 	s.Last = o.Live
 	if o.Health.Verdict == health.Unhealthy {
 		return retreat(s, o, o.Health.Reason())
@@ -49,10 +53,30 @@ func Next(s State, o Observation) (State, []Action) {
 
 // absorbWrite remembers the Route 53 change whose INSYNC is to be awaited.
 func absorbWrite(s State, o Observation) State {
-	if o.Write.Change != "" {
-		s.Change = o.Write.Change
+	switch {
+	case o.Write.Change != "":
+		s.Change, s.Unsynced = o.Write.Change, true
+	case s.Phase == Retreating && s.Tries == 1 && o.Write.Sent && o.Write.Error == "":
+		s.Unsynced = false // the first try found the records where they belong
 	}
 	return s
+}
+
+// suspect holds still while a dial stands where nobody of this run put it. One
+// look proves nothing, since a read may be old; a foreign value that stays is
+// final, and green's health is not waited for meanwhile.
+func suspect(s State, o Observation, foreign string) (State, []Action) {
+	if s.ForeignSince.IsZero() {
+		s.ForeignSince = o.Now
+	}
+	switch {
+	case o.Now.Sub(s.ForeignSince) >= s.Plan.Linger:
+		return finish(s, Uncertain, foreign)
+	case o.Health.Verdict == health.Unhealthy:
+		return retreat(s, o, o.Health.Reason())
+	default:
+		return s, []Action{Wait{s.Plan.Poll}}
+	}
 }
 
 // foreignChange names the dial that stands at neither the last nor the
@@ -108,9 +132,12 @@ func turn(s State, o Observation) (State, []Action) {
 		write = SetCanary{From: o.Live.Canary, To: s.Want.Canary}
 	case o.Live.DNS != s.Want.DNS:
 		write = SetDNS{From: o.Live.DNS, To: s.Want.DNS}
+		// Journalled before the call: whoever resumes knows that there may be
+		// a change to wait for, even where its id was lost.
+		s.Unsynced = true
 	default:
 		s.Tries = 0
-		if s.Change == "" {
+		if !s.Unsynced {
 			return enter(s, o, Settling, "dials read back; no DNS change to wait for")
 		}
 		return enter(s, o, Syncing, "dials read back; waiting for Route 53 to be in sync")
@@ -124,11 +151,17 @@ func turn(s State, o Observation) (State, []Action) {
 }
 
 func awaitSync(s State, o Observation) (State, []Action) {
+	late := o.Now.After(s.PhaseAt.Add(s.Plan.SyncTimeout))
 	switch {
-	case o.InSync:
-		s.Change = ""
+	case o.InSync && s.Change != "":
+		s.Change, s.Unsynced = "", false
 		return enter(s, o, Settling, fmt.Sprintf("in sync; letting resolvers forget the old answer for %v", s.Plan.Settle))
-	case o.Now.After(s.PhaseAt.Add(s.Plan.SyncTimeout)):
+	case late && s.Change == "":
+		// The reply that named the change was lost. What stood this long is
+		// taken to be in sync.
+		s.Unsynced = false
+		return enter(s, o, Settling, fmt.Sprintf("unnamed change of %v ago taken to be in sync; letting resolvers forget the old answer for %v", s.Plan.SyncTimeout, s.Plan.Settle))
+	case late:
 		return retreat(s, o, fmt.Sprintf("Route 53 was not in sync within %v", s.Plan.SyncTimeout))
 	default:
 		return s, []Action{Wait{s.Plan.Poll}}
@@ -141,6 +174,7 @@ func bake(s State, o Observation) (State, []Action) {
 		return hold(s, o, o.Health.Reason())
 	}
 	s.UnknownSince = time.Time{}
+	s = creditWatched(s, o)
 	if o.Now.Before(s.PhaseAt.Add(s.Plan.Bake)) {
 		return s, []Action{Wait{s.Plan.Poll}}
 	}
@@ -156,35 +190,55 @@ func bake(s State, o Observation) (State, []Action) {
 		return finish(s, Completed, "last step is healthy")
 	case s.Plan.Once:
 		s.Step++
-		s.Want = s.Last // nothing is intended until the shift is resumed
+		s.Want, s.HeldIn = s.Last, Turning // nothing is intended until the shift is resumed
 		return finish(s, Held, "one step done, as asked")
 	default:
 		return begin(s, o, s.Step+1)
 	}
 }
 
+// creditWatched moves the start of the bake by the time nobody watched: a
+// spell of Unknown, a suspended runner or a leap of its clock counts as one
+// usual pause between two looks.
+func creditWatched(s State, o Observation) State {
+	usual := max(longestPauses*s.Plan.Poll, time.Minute)
+	if gap := o.Now.Sub(s.WatchedAt); gap > usual {
+		s.PhaseAt = s.PhaseAt.Add(gap - usual)
+	}
+	s.WatchedAt = o.Now
+	return s
+}
+
+// longestPauses is how many polls may pass between two looks that still count
+// as watching.
+const longestPauses = 4
+
 // Resume takes up a shift that was held or whose runner died: the step begins
 // anew, so that its evidence is its own.
 func Resume(s State, now time.Time) State {
-	s.Reason, s.Stopped = "", false
+	if s.Phase == Held {
+		s.Phase, s.HeldIn = s.HeldIn, ""
+		if s.Phase == "" {
+			s.Phase = Turning
+		}
+	}
 	switch s.Phase {
-	case Held:
+	case Turning, Syncing, Settling, Baking:
 		s.Phase = Turning
 		s.Want = s.Last
 		s.Want.Dials = s.Plan.Steps[s.Step]
-	case Syncing, Settling, Baking:
-		s.Phase = Turning
-	case Turning, Promoting, Confirming, Retreating, Completed, RolledBack, Uncertain:
+	case Promoting, Confirming, Retreating, Completed, RolledBack, Held, Uncertain:
 	}
 	if !s.Phase.Terminal() {
-		s.PhaseAt, s.StepAt, s.UnknownSince, s.Tries = now, now, time.Time{}, 0
+		s.Reason, s.Stopped = "", false
+		s.PhaseAt, s.StepAt, s.WatchedAt, s.UnknownSince, s.ForeignSince, s.Tries = now, now, now, time.Time{}, time.Time{}, 0
 	}
 	return s
 }
 
 // begin starts the step: intent first, the writes follow on later ticks.
 func begin(s State, o Observation, step int) (State, []Action) {
-	s.Step, s.Tries, s.Change = step, 0, ""
+	s.Step, s.Tries, s.Change, s.Unsynced = step, 0, "", false
 	s.Phase, s.PhaseAt, s.StepAt = Turning, o.Now, o.Now
 	s.UnknownSince = time.Time{}
 	s.Want = s.Last
@@ -205,21 +259,26 @@ func promote(s State, o Observation) (State, []Action) {
 	return s, []Action{Save{}, Promote{}}
 }
 
-// hold waits for a reading or a verdict, within its own budget.
+// hold waits for a reading, a verdict or the journal, within its own budget.
 func hold(s State, o Observation, reason string) (State, []Action) {
+	var actions []Action
 	if s.UnknownSince.IsZero() {
 		s.UnknownSince = o.Now
-		return s, []Action{Announce{EventTrouble, "holding: " + reason}, Wait{s.Plan.Poll}}
+		actions = append(actions, Announce{EventTrouble, "holding: " + reason})
 	}
 	if o.Now.Sub(s.UnknownSince) > s.Plan.HoldTimeout {
 		return retreat(s, o, fmt.Sprintf("no verdict for %v: %s", s.Plan.HoldTimeout, reason))
 	}
-	return s, []Action{Wait{s.Plan.Poll}}
+	if o.Journal != "" {
+		actions = append(actions, Save{}) // whether it is back shows only by trying
+	}
+	return s, append(actions, Wait{s.Plan.Poll})
 }
 
 // retreat begins the way back; the first calls go out in the same tick.
 func retreat(s State, o Observation, reason string) (State, []Action) {
-	s.Phase, s.PhaseAt, s.Reason, s.Tries, s.Change = Retreating, o.Now, reason, 0, ""
+	moved := s.Last.DNS != s.Target.DNS || s.Want.DNS != s.Target.DNS || !o.LiveKnown
+	s.Phase, s.PhaseAt, s.Reason, s.Change, s.Unsynced = Retreating, o.Now, reason, "", moved
 	s.Want = s.Target
 	s.Receipt = Receipt{FaultSeen: o.Now, Decided: o.Now}
 	s.Stopped = s.Stopped || o.Stop
@@ -229,10 +288,10 @@ func retreat(s State, o Observation, reason string) (State, []Action) {
 	return s, []Action{Announce{EventRetreat, "retreating to " + s.Target.String() + ": " + reason}, Retreat{s.Target}, Save{}}
 }
 
-// nextRetreat goes on until the target is read back and in sync, or the budget
-// is spent. It asks no alarm, and it ignores who else turned a dial.
+// nextRetreat goes on until the target is read back, has stood for a while and
+// is in sync, or the budget is spent. It asks no alarm, and it ignores who else
+// turned a dial.
 func nextRetreat(s State, o Observation) (State, []Action) {
-	s = absorbWrite(s, o)
 	s.Stopped = s.Stopped || o.Stop
 	if o.Write.Sent && s.Receipt.CallsSent.IsZero() {
 		s.Receipt.CallsSent = o.Now
@@ -241,18 +300,25 @@ func nextRetreat(s State, o Observation) (State, []Action) {
 		s.Last = o.Live
 	}
 	if !o.LiveKnown || !atTarget(o.Live, s.Target) {
+		s.Receipt.ReadBack = time.Time{}
 		return retryRetreat(s, o)
 	}
 	if s.Receipt.ReadBack.IsZero() {
 		s.Receipt.ReadBack = o.Now
 	}
-	switch {
+	if s.Unsynced && s.Change != "" && o.InSync {
+		s.Unsynced, s.Receipt.InSync = false, o.Now
+	}
+	switch late := o.Now.After(s.PhaseAt.Add(s.Plan.SyncTimeout)); {
 	case s.Stopped:
 		return finish(s, RolledBack, s.Reason)
-	case s.Change == "" || o.InSync:
-		s.Receipt.InSync = o.Now
+	case o.Now.Before(s.Receipt.ReadBack.Add(s.Plan.Linger)):
+		// One look may be old, and a call of the run that was here before may
+		// still be under way: the target must stand.
+		return s, []Action{Wait{s.Plan.Poll}}
+	case !s.Unsynced, s.Change == "" && late:
 		return finish(s, RolledBack, s.Reason)
-	case o.Now.After(s.PhaseAt.Add(s.Plan.SyncTimeout)):
+	case late:
 		return finish(s, Uncertain, fmt.Sprintf("the target is set but Route 53 was not in sync within %v: %s", s.Plan.SyncTimeout, s.Reason))
 	default:
 		return s, []Action{Wait{s.Plan.Poll}}
@@ -269,6 +335,7 @@ func retryRetreat(s State, o Observation) (State, []Action) {
 			s.Target, s.Tries, stands, o.Write.Error, s.Reason))
 	}
 	s.Tries++
+	s.Unsynced = s.Unsynced || !o.LiveKnown || o.Live.DNS != s.Target.DNS
 	actions := []Action{Retreat{s.Target}, Save{}}
 	if s.Tries > 2 {
 		// The first retry is immediate; later ones leave AWS time to recover.
@@ -289,7 +356,7 @@ func atTarget(live, target Setting) bool {
 }
 
 func enter(s State, o Observation, phase Phase, text string) (State, []Action) {
-	s.Phase, s.PhaseAt = phase, o.Now
+	s.Phase, s.PhaseAt, s.WatchedAt = phase, o.Now, o.Now
 	return s, []Action{Save{}, Announce{EventWait, text}}
 }
 

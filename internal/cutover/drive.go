@@ -72,10 +72,13 @@ type Ports struct {
 }
 
 // callTimeout bounds one call of a port, in real time through the context of
-// the adapters; the retreat has its own, longer one.
+// the adapters; the retreat has its own, longer one. intentTimeout is how soon
+// after its intent was journalled a write upward must be sent: a runner that
+// was suspended in between asks the journal again.
 const (
 	callTimeout    = 30 * time.Second
 	retreatTimeout = 60 * time.Second
+	intentTimeout  = 5 * time.Second
 )
 
 // Run drives the state to a terminal phase and returns it. The context ends
@@ -93,6 +96,7 @@ type run struct {
 	state    State
 	write    WriteResult
 	journal  string
+	savedAt  time.Time // of the last Save that succeeded; zero after one that did not
 	fenced   bool
 	finished bool
 	beatAt   time.Time
@@ -118,9 +122,8 @@ func (r *run) tick(ctx context.Context) {
 	r.state = next
 	r.write = WriteResult{}
 	r.tell(o, actions)
-	saved := true
 	for _, action := range actions {
-		r.perform(ctx, action, o, &saved)
+		r.perform(ctx, action, o)
 	}
 }
 
@@ -182,8 +185,8 @@ func (r *run) noteJournal(err error) {
 	}
 }
 
-// perform does one action. saved is false once a Save of this tick failed.
-func (r *run) perform(ctx context.Context, action Action, o Observation, saved *bool) {
+// perform does one action.
+func (r *run) perform(ctx context.Context, action Action, o Observation) {
 	timeout := callTimeout
 	if _, isRetreat := action.(Retreat); isRetreat {
 		timeout = retreatTimeout
@@ -192,16 +195,13 @@ func (r *run) perform(ctx context.Context, action Action, o Observation, saved *
 	defer cancel()
 	switch a := action.(type) {
 	case Save:
-		if r.Journal != nil {
-			r.noteJournal(r.Journal.Save(call, r.state))
-			*saved = r.journal == "" && !r.fenced
-		}
+		r.save(call)
 	case SetCanary:
-		r.change(*saved, fmt.Sprintf("canary %v%% -> %v%%", a.From, a.To), func() (string, error) { return "", r.Traffic.SetCanary(call, a.From, a.To) })
+		r.change(r.intended(), fmt.Sprintf("canary %v%% -> %v%%", a.From, a.To), func() (string, error) { return "", r.Traffic.SetCanary(call, a.From, a.To) })
 	case SetDNS:
-		r.change(*saved, fmt.Sprintf("dns %v%% -> %v%%", a.From, a.To), func() (string, error) { return r.Traffic.SetDNS(call, a.From, a.To) })
+		r.change(r.intended(), fmt.Sprintf("dns %v%% -> %v%%", a.From, a.To), func() (string, error) { return r.Traffic.SetDNS(call, a.From, a.To) })
 	case Promote:
-		r.change(*saved, "promote", func() (string, error) { return "", r.Traffic.Promote(call) })
+		r.change(r.intended(), "promote", func() (string, error) { return "", r.Traffic.Promote(call) })
 	case Retreat:
 		r.change(true, "retreat", func() (string, error) { return r.Traffic.Retreat(call, a.To) })
 	case Wait:
@@ -211,6 +211,23 @@ func (r *run) perform(ctx context.Context, action Action, o Observation, saved *
 	case Finish:
 		r.finished = true
 	}
+}
+
+func (r *run) save(ctx context.Context) {
+	r.savedAt = time.Time{}
+	if r.Journal == nil {
+		return
+	}
+	r.noteJournal(r.Journal.Save(ctx, r.state))
+	if r.journal == "" && !r.fenced {
+		r.savedAt = r.Clock.Now()
+	}
+}
+
+// intended is true while the journal has just taken the intent of a write
+// upward, under this run's token.
+func (r *run) intended() bool {
+	return !r.savedAt.IsZero() && r.Clock.Now().Sub(r.savedAt) <= intentTimeout
 }
 
 // change performs one write and tells it. A write that failed may still have

@@ -104,7 +104,7 @@ func TargetOf(live Setting) Setting {
 // Start is the state of a new shift.
 func Start(id string, live Setting, plan Plan, now time.Time) State {
 	s := State{
-		ID: id, Mode: ModeOf(live), Plan: plan, Phase: Turning, Started: now, PhaseAt: now, StepAt: now,
+		ID: id, Mode: ModeOf(live), Plan: plan, Phase: Turning, Started: now, PhaseAt: now, StepAt: now, WatchedAt: now,
 		Target: TargetOf(live), Last: live, Want: live,
 	}
 	s.Want.Dials = plan.Steps[0]

@@ -81,7 +81,11 @@ type Plan struct {
 	SyncTimeout time.Duration `json:"sync_timeout"` // longest wait for INSYNC
 	HoldTimeout time.Duration `json:"hold_timeout"` // longest time without a verdict or a reading
 	Poll        time.Duration `json:"poll"`         // between two looks
-	WriteTries  int           `json:"write_tries"`  // per dial, upward
+	// Linger is how long a reading must stand before it is final: the target
+	// of a retreat, or a dial somebody else turned. It outlasts an old read
+	// and a call that another run had under way.
+	Linger     time.Duration `json:"linger"`
+	WriteTries int           `json:"write_tries"` // per dial, upward
 	// RetreatTries is the retreat's own, larger budget.
 	RetreatTries int  `json:"retreat_tries"`
 	Promote      bool `json:"promote"` // promote once the last step has baked
@@ -143,6 +147,15 @@ type State struct {
 	StepAt  time.Time `json:"step_at"`          // when the step's first write was intended
 	PhaseAt time.Time `json:"phase_at"`         // when the phase began
 	Change  string    `json:"change,omitempty"` // Route 53 change to see INSYNC
+	// Unsynced is set before weights are written and cleared once they are in
+	// sync: with no Change, the reply that named it was lost.
+	Unsynced bool `json:"unsynced,omitempty"`
+	// HeldIn is the phase that a held shift goes on from.
+	HeldIn Phase `json:"held_in,omitempty"`
+	// WatchedAt is the last look of this phase that had a healthy verdict.
+	WatchedAt time.Time `json:"watched_at,omitzero"`
+	// ForeignSince is when a dial was first seen where this run did not put it.
+	ForeignSince time.Time `json:"foreign_since,omitzero"`
 	// Tries counts writes of the present phase that did not show yet.
 	Tries int `json:"tries,omitempty"`
 	// UnknownSince is when the last good reading was followed by none.

@@ -1,0 +1,101 @@
+package cutover
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Intent is what the operator asks of a shift that may already be open.
+type Intent struct {
+	Resume bool // take up the open one
+	Once   bool // one step: of the open one, or of a new one
+}
+
+// NotAdmitted means that the journal forbids the shift. Nothing has changed.
+type NotAdmitted struct {
+	Reason string
+	Next   string // the command that helps
+}
+
+// Error implements error.
+func (e *NotAdmitted) Error() string { return e.Reason }
+
+// ExitCode is 3: refused before any change.
+func (e *NotAdmitted) ExitCode() int { return 3 }
+
+// Hint is the next command to type.
+func (e *NotAdmitted) Hint() string { return e.Next }
+
+// Admit decides what a shift does about the journal's newest record: take it
+// up (resumed, with the state to drive), begin anew (neither), or nothing.
+func Admit(newest State, found bool, ask Intent, now time.Time) (s State, resumed bool, err error) {
+	open := found && newest.Phase.Open()
+	switch {
+	case open && newest.Phase == Uncertain:
+		return s, false, &NotAdmitted{fmt.Sprintf("shift %s ended uncertain: %s", newest.ID, newest.Reason), "tapctl status, then tapctl rollback"}
+	case open && !ask.Resume && !ask.Once:
+		return s, false, &NotAdmitted{fmt.Sprintf("shift %s is open (%s, %s)", newest.ID, newest.Phase, newest.Last), "tapctl shift --resume, or tapctl rollback"}
+	case open:
+		s = Resume(newest, now)
+		s.Plan.Once = ask.Once
+		return s, true, nil
+	case ask.Resume && !ask.Once:
+		return s, false, &NotAdmitted{"no shift is open", "tapctl shift"}
+	default:
+		return s, false, nil
+	}
+}
+
+// RetreatTarget is where a rollback by hand goes: where the newest shift said,
+// and without a journal where the mode says. Blue is the last resort.
+func RetreatTarget(newest State, found bool, live Setting, liveKnown bool) Setting {
+	switch {
+	case found:
+		return newest.Target
+	case liveKnown:
+		return TargetOf(live)
+	default:
+		return Setting{Base: Forwarder}
+	}
+}
+
+// LateJournal is the journal of a rollback that could not take the lease: it
+// asks again before every write of the journal, since only a newer token stops
+// a shift that may still be running.
+type LateJournal struct {
+	// Open seizes the lease.
+	Open    func(ctx context.Context) (Journal, error)
+	journal Journal
+}
+
+var _ Journal = (*LateJournal)(nil)
+
+// Save implements Journal.
+func (j *LateJournal) Save(ctx context.Context, s State) error {
+	if err := j.Take(ctx); err != nil {
+		return err
+	}
+	return j.journal.Save(ctx, s)
+}
+
+// Beat implements Journal.
+func (j *LateJournal) Beat(ctx context.Context) error {
+	if err := j.Take(ctx); err != nil {
+		return err
+	}
+	return j.journal.Beat(ctx)
+}
+
+// Take opens the journal, once.
+func (j *LateJournal) Take(ctx context.Context) error {
+	if j.journal != nil {
+		return nil
+	}
+	opened, err := j.Open(ctx)
+	if err != nil {
+		return err
+	}
+	j.journal = opened
+	return nil
+}
