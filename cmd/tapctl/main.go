@@ -6,10 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"sync/atomic"
-	"syscall"
 
 	"golang.org/x/term"
 
@@ -17,20 +14,13 @@ import (
 )
 
 func main() {
-	stop := make(chan struct{})
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	var terminated atomic.Bool
-	go func() {
-		terminated.Store(<-signals == syscall.SIGTERM)
-		close(stop)
-		<-signals
-		fmt.Fprintln(os.Stderr, "tapctl: second signal, leaving at once. Where traffic is: tapctl status. To send it back: tapctl rollback")
-		os.Exit(5)
-	}()
+	stop, terminated := cli.Signals(func() {
+		fmt.Fprintln(os.Stderr, cli.Impatient)
+		os.Exit(cli.ImpatientCode)
+	})
 	os.Exit(cli.Main(context.Background(), os.Args[1:], cli.IO{
 		Out: os.Stdout, Err: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd())),
-		Env: os.Getenv, Home: home(), Stop: stop, Terminated: terminated.Load,
+		Env: os.Getenv, Home: home(), Stop: stop, Terminated: terminated,
 	}))
 }
 

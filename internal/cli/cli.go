@@ -98,8 +98,12 @@ alarms, and goes back on its own when one fires.`,
 	return root
 }
 
-// noArgs makes a stray word an error: a forgotten dash must not be ignored.
+// noArgs makes a stray word an error: a forgotten dash must not be ignored,
+// and a group must not answer a misspelt command with its help and exit code 0.
 func noArgs(cmd *cobra.Command) {
+	if cmd.RunE == nil && cmd.Run == nil {
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
 	if cmd.Args == nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
