@@ -52,13 +52,14 @@ type command struct {
 	configFile string
 	output     string
 	log        string
+	state      string // folder of what runs leave
 	reporter   *report.Reporter
 	code       int
 }
 
 // Main runs the command line and returns the exit code.
 func Main(ctx context.Context, args []string, io IO) int {
-	c := &command{IO: io}
+	c := &command{IO: io, state: defaultState}
 	root := c.root()
 	root.SetArgs(args)
 	root.SetOut(io.Out)

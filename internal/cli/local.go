@@ -25,20 +25,17 @@ import (
 	"github.com/tapctl/tapctl/internal/localaws/fault"
 )
 
-// localDir is where the embedded AWS keeps what other processes need of it.
-var localDir = filepath.Join(stateDir, "local")
-
 func (c *command) localCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "local", Short: "Run the embedded AWS and put faults into it"}
 	cmd.AddCommand(c.localUpCommand(), c.localEnvCommand(), c.localFaultCommand(), c.localResetCommand())
 	return cmd
 }
 
-// localFiles are the paths under localDir.
+// localFiles are where the embedded AWS leaves what other processes need of it.
 type localFiles struct{ env, ca, config, state string }
 
-func newLocalFiles() (localFiles, error) {
-	dir, err := filepath.Abs(localDir)
+func (c *command) localFiles() (localFiles, error) {
+	dir, err := filepath.Abs(filepath.Join(c.state, "local"))
 	return localFiles{
 		env: filepath.Join(dir, "env.json"), ca: filepath.Join(dir, "ca.pem"),
 		config: filepath.Join(dir, "tapctl.yaml"), state: filepath.Join(dir, "state"),
@@ -71,7 +68,7 @@ func (c *command) localUp(cmd *cobra.Command, options localaws.Options, verbose 
 	if options.Speed < 0.1 || options.Speed > 3600 {
 		return &usageError{cmd.CommandPath(), fmt.Errorf("--speed %v: want 0.1 to 3600", options.Speed)}
 	}
-	files, err := newLocalFiles()
+	files, err := c.localFiles()
 	if err != nil {
 		return err
 	}
@@ -83,7 +80,7 @@ func (c *command) localUp(cmd *cobra.Command, options localaws.Options, verbose 
 		}
 	}
 	// State of an account that is gone would only mislead the next deploy.
-	for _, stale := range []string{filepath.Dir(files.env), filepath.Join(stateDir, "pulumi")} {
+	for _, stale := range []string{filepath.Dir(files.env), filepath.Join(c.state, "pulumi")} {
 		if err := os.RemoveAll(stale); err != nil {
 			return fmt.Errorf("local up: clear %s: %w", stale, err)
 		}
@@ -165,7 +162,7 @@ const localWait = 30 * time.Second
 
 // findLocal waits, bounded, for the embedded AWS of this directory.
 func (c *command) findLocal(ctx context.Context) (localaws.Env, error) {
-	files, err := newLocalFiles()
+	files, err := c.localFiles()
 	if err != nil {
 		return localaws.Env{}, err
 	}
@@ -362,7 +359,7 @@ func (c *command) localResetCommand() *cobra.Command {
 			if err := callLocal(cmd.Context(), http.MethodPost, env.Endpoint+localaws.ResetPath, struct{}{}); err != nil {
 				return err
 			}
-			if err := os.RemoveAll(filepath.Join(stateDir, "pulumi")); err != nil {
+			if err := os.RemoveAll(filepath.Join(c.state, "pulumi")); err != nil {
 				return fmt.Errorf("local reset: %w", err)
 			}
 			c.printf("the embedded AWS is empty\n")

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -97,15 +96,17 @@ type rehearsal struct {
 // stage starts an embedded AWS and points an operator at it, in one process
 // but through the same sockets as any other.
 func (c *command) stage(ctx context.Context, dir string, ask rehearseAsk) (*rehearsal, rehearse.Plan, error) {
-	files := localFiles{
-		env: filepath.Join(dir, "env.json"), ca: filepath.Join(dir, "ca.pem"), config: filepath.Join(dir, "tapctl.yaml"), state: filepath.Join(dir, "state"),
+	inside := *c // the same command line, in an environment and a folder of its own
+	inside.state = dir
+	files, err := inside.localFiles()
+	if err != nil {
+		return nil, rehearse.Plan{}, err
 	}
 	server, err := c.startLocal(ctx, files, localaws.Options{Speed: ask.speed, Seed: ask.seed, Log: slog.New(slog.NewTextHandler(c.Err, &slog.HandlerOptions{Level: slog.LevelError}))})
 	if err != nil {
 		return nil, rehearse.Plan{}, err
 	}
 	env := server.Env()
-	inside := *c // the same command line, in the embedded AWS's environment
 	variables := map[string]string{}
 	for _, v := range c.localVariables(env) {
 		variables[v.Name] = v.Value
@@ -126,7 +127,7 @@ func (c *command) stage(ctx context.Context, dir string, ask rehearseAsk) (*rehe
 	if err != nil {
 		return nil, rehearse.Plan{}, errors.Join(err, server.Close())
 	}
-	op, err := inside.operator(ctx, cfg, dir)
+	op, err := inside.operator(ctx, cfg)
 	if err != nil {
 		return nil, rehearse.Plan{}, errors.Join(err, server.Close())
 	}
@@ -152,7 +153,7 @@ type operator struct {
 	app     *app.App
 }
 
-func (c *command) operator(ctx context.Context, cfg config.Config, dir string) (*operator, error) {
+func (c *command) operator(ctx context.Context, cfg config.Config) (*operator, error) {
 	// The SDK reads the credentials from the process's environment.
 	for _, v := range []variable{{"AWS_ACCESS_KEY_ID", "local"}, {"AWS_SECRET_ACCESS_KEY", "local"}, {"AWS_SESSION_TOKEN", ""}, {"AWS_PROFILE", ""}} {
 		if err := os.Setenv(v.Name, v.Value); err != nil {
@@ -163,7 +164,6 @@ func (c *command) operator(ctx context.Context, cfg config.Config, dir string) (
 	if err != nil {
 		return nil, err
 	}
-	a.StateDir = dir
 	return &operator{c, cfg, a}, nil
 }
 
@@ -180,7 +180,6 @@ func (o *operator) Deploy(ctx context.Context) error {
 	if ask.Runner, err = o.command.runner(ctx, o.cfg); err != nil {
 		return err
 	}
-	ask.Runner.WorkDir = filepath.Join(o.app.StateDir, "pulumi")
 	_, err = o.app.Deploy(ctx, ask)
 	return err
 }

@@ -25,9 +25,9 @@ import (
 	"github.com/tapctl/tapctl/internal/localaws/provider"
 )
 
-// stateDir is where this checkout keeps what a run leaves: the local copy of
+// defaultState is where this folder keeps what a run leaves: the local copy of
 // the topology, Pulumi's workspace, the embedded AWS.
-const stateDir = ".tapctl"
+const defaultState = ".tapctl"
 
 // load reads the configuration with the flags laid over it.
 func (c *command) load(overrides map[string]any) (config.Config, error) {
@@ -72,7 +72,7 @@ func (c *command) app(ctx context.Context, cfg config.Config) (*app.App, error) 
 	}
 	owner, url := c.owner()
 	return &app.App{
-		Config: cfg, Clients: clients, Clock: k, Emit: c.emit, Owner: owner, RunURL: url, StateDir: stateDir, Stop: c.Stop,
+		Config: cfg, Clients: clients, Clock: k, Emit: c.emit, Owner: owner, RunURL: url, StateDir: c.state, Stop: c.Stop,
 	}, nil
 }
 
@@ -132,7 +132,7 @@ func embeddedAWS(ctx context.Context, endpoint string) (localaws.Env, bool) {
 // runner is Pulumi for this configuration. Against the embedded AWS it
 // attaches the in-process provider, which ends with ctx.
 func (c *command) runner(ctx context.Context, cfg config.Config) (infra.Runner, error) {
-	work, err := filepath.Abs(filepath.Join(stateDir, "pulumi"))
+	work, err := filepath.Abs(filepath.Join(c.state, "pulumi"))
 	if err != nil {
 		return infra.Runner{}, err
 	}
