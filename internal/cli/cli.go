@@ -196,8 +196,12 @@ func (c *command) fail(cmd *cobra.Command, err error) int {
 		code = c.signalCode()
 	}
 	hint := hintOf(err)
-	if hint == "" && code == exitUsage {
+	switch {
+	case hint != "":
+	case code == exitUsage:
 		hint = "run: " + cmd.CommandPath() + " --help"
+	case code == exitRefused:
+		hint = "nothing was changed: correct the cause, then run " + cmd.CommandPath() + " again"
 	}
 	fmt.Fprintf(c.Err, "tapctl: %v\n", err)
 	if hint != "" {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -61,6 +62,11 @@ func TestScripts(t *testing.T) {
 	t.Parallel()
 	home := buildDir(t)
 	missing := missingFrom(home)
+	path, err := exec.LookPath("tapctl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := filepath.Dir(path)
 	slots := make(chan struct{}, atOnce)
 	testscript.Run(t, testscript.Params{
 		Dir: scripts, UpdateScripts: *update, RequireExplicitExec: true, RequireUniqueNames: true,
@@ -79,6 +85,7 @@ func TestScripts(t *testing.T) {
 			env.Defer(func() { <-slots })
 			env.Setenv("TAPCTL_HOME", home)
 			env.Setenv("SPEED", "120")
+			env.Setenv("BIN", bin)
 			env.Setenv("missing", fmt.Sprint(missing))
 			all := processes{}
 			env.Values[processesKey{}] = all

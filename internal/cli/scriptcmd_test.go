@@ -94,7 +94,7 @@ func decode(ts *testscript.TestScript, file string) any {
 	return value
 }
 
-// at follows a path like changes.create, steps.0.dials or steps.# (a length).
+// at follows a path like changes.create, steps.0.dials or steps.@ (a length).
 func at(value any, path string) (any, bool) {
 	for part := range strings.SplitSeq(path, ".") {
 		switch v := value.(type) {
@@ -105,7 +105,7 @@ func at(value any, path string) (any, bool) {
 			}
 			value = next
 		case []any:
-			if part == "#" {
+			if part == "@" {
 				value = len(v)
 				continue
 			}

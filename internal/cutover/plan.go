@@ -38,6 +38,9 @@ func Steps(live Setting, ask Ask) ([]Dials, error) {
 	if ModeOf(live) == Release {
 		via = ViaCanary // the entrance is where it belongs; only the users move
 	}
+	if live.Base == Live && live.Canary == 0 && live.NextVersion != "" && live.NextVersion == live.LiveVersion {
+		return nil, ErrNothingToDo // the candidate is what everybody is on
+	}
 	var steps []Dials
 	last := live.Dials
 	for p := ask.Step; ; p += ask.Step {
