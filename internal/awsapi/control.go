@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	ddbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/tapctl/tapctl/internal/clock"
 	"github.com/tapctl/tapctl/internal/cutover"
 	"github.com/tapctl/tapctl/internal/topology"
 )
@@ -56,7 +57,7 @@ func number(n int64) ddbtypes.AttributeValue {
 // get reads one item from the target region, or from the replica when that
 // region does not answer.
 func (c *Control) get(ctx context.Context, pk string) (map[string]ddbtypes.AttributeValue, error) {
-	read := func(region string, consistent bool) (map[string]ddbtypes.AttributeValue, error) {
+	read := func(ctx context.Context, region string, consistent bool) (map[string]ddbtypes.AttributeValue, error) {
 		out, err := c.clients.DynamoDB(region).GetItem(ctx, &dynamodb.GetItemInput{
 			TableName: &c.table, Key: key(pk), ConsistentRead: &consistent,
 		})
@@ -65,17 +66,32 @@ func (c *Control) get(ctx context.Context, pk string) (map[string]ddbtypes.Attri
 		}
 		return out.Item, nil
 	}
-	item, err := read(c.home, true)
+	item, err := func() (map[string]ddbtypes.AttributeValue, error) {
+		home, cancel := untilHalf(ctx)
+		defer cancel()
+		return read(home, c.home, true)
+	}()
 	if err == nil {
 		return item, nil
 	}
 	if code(err) == "ResourceNotFoundException" {
 		return nil, fmt.Errorf("read %s from table %s: %w", pk, c.table, ErrNoTopology)
 	}
-	if item, replicaErr := read(c.replica, false); replicaErr == nil {
+	if item, replicaErr := read(ctx, c.replica, false); replicaErr == nil {
 		return item, nil
 	}
 	return nil, trouble(fmt.Sprintf("read %s from table %s", pk, c.table), err)
+}
+
+// untilHalf ends after half of the time that ctx has left: a home region that
+// does not answer must leave the replica its turn.
+func untilHalf(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, bounded := ctx.Deadline()
+	if !bounded {
+		return context.WithCancel(ctx)
+	}
+	now := clock.Real{}.Now()
+	return context.WithDeadline(ctx, now.Add(deadline.Sub(now)/2))
 }
 
 func (c *Control) getDocument(ctx context.Context, pk string, into any) (found bool, err error) {

@@ -7,6 +7,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apigateway"
@@ -22,18 +23,28 @@ import (
 
 // Traffic turns the dials of one topology.
 type Traffic struct {
-	clients *Clients
-	top     topology.Topology
+	clients  *Clients
+	top      topology.Topology
+	patience time.Duration // of Read, real time
 }
+
+// readPatience bounds one look at the dials. A region that does not answer
+// must cost the caller seconds: it looks again anyway, and a retreat begins
+// with a look.
+const readPatience = 8 * time.Second
 
 var _ cutover.Traffic = (*Traffic)(nil)
 
 // NewTraffic returns the actuators of the topology.
-func NewTraffic(c *Clients, t topology.Topology) *Traffic { return &Traffic{c, t} }
+func NewTraffic(c *Clients, t topology.Topology) *Traffic {
+	return &Traffic{clients: c, top: t, patience: readPatience}
+}
 
 // Read implements cutover.Traffic: all parts are asked at once.
 func (t *Traffic) Read(ctx context.Context) (cutover.Setting, error) {
 	var setting cutover.Setting
+	ctx, cancel := context.WithTimeout(ctx, t.patience)
+	defer cancel()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		records, err := t.clients.weighted(ctx, t.top.ZoneID, t.top.RecordName, t.top.RecordTypes)
@@ -192,8 +203,10 @@ func (t *Traffic) SetDNS(ctx context.Context, from, to cutover.Percent) (string,
 	return t.send(ctx, step, changes)
 }
 
-// batch makes the changes that put every record of every type at its weight.
-// Only the weight changes: an UPSERT without the health check would detach it.
+// batch makes the changes that put every record of every type at its weight,
+// none where all stand there. A record that stands at its weight goes along
+// with its pair, so that the batch decides about both. Only the weight
+// changes: an UPSERT without the health check would detach it.
 func (t *Traffic) batch(records []r53types.ResourceRecordSet, to cutover.Percent, change func(old, updated r53types.ResourceRecordSet) []r53types.Change) ([]r53types.Change, error) {
 	if to < 0 || to > 100 || to != cutover.Percent(math.Trunc(float64(to))) {
 		return nil, fmt.Errorf("green at %v%% is not a whole percent of 0..100", to)
@@ -203,16 +216,18 @@ func (t *Traffic) batch(records []r53types.ResourceRecordSet, to cutover.Percent
 		return nil, err
 	}
 	var changes []r53types.Change
+	moved := false
 	for _, kind := range t.top.RecordTypes {
 		pair := pairs[r53types.RRType(kind)]
 		for side, weight := range []int64{100 - int64(to), int64(to)} {
-			if aws.ToInt64(pair[side].Weight) == weight {
-				continue
-			}
+			moved = moved || aws.ToInt64(pair[side].Weight) != weight
 			updated := pair[side]
 			updated.Weight = aws.Int64(weight)
 			changes = append(changes, change(pair[side], updated)...)
 		}
+	}
+	if !moved {
+		return nil, nil
 	}
 	return changes, nil
 }
@@ -224,6 +239,10 @@ func (t *Traffic) send(ctx context.Context, step string, changes []r53types.Chan
 	out, err := t.clients.Route53().ChangeResourceRecordSets(ctx, &route53.ChangeResourceRecordSetsInput{
 		HostedZoneId: &t.top.ZoneID, ChangeBatch: &r53types.ChangeBatch{Comment: aws.String("tapctl"), Changes: changes},
 	})
+	if refused, ok := errors.AsType[*r53types.InvalidChangeBatch](err); ok && len(refused.Messages) > 0 {
+		// The SDK's own text leaves out what was wrong with the batch.
+		err = fmt.Errorf("%s: %w", strings.Join(refused.Messages, "; "), err)
+	}
 	if err != nil {
 		return "", trouble(step, err)
 	}

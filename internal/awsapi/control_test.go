@@ -1,0 +1,271 @@
+package awsapi_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	ddbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/tapctl/tapctl/internal/awsapi"
+	"github.com/tapctl/tapctl/internal/cutover"
+	"github.com/tapctl/tapctl/internal/topology"
+)
+
+const controlTable = "Shop-prod-control"
+
+// newControl makes the control table in the target region with a replica in
+// the source region, as the base stack does.
+func newControl(t *testing.T) (*world, *awsapi.Control) {
+	t.Helper()
+	w := newWorld(t)
+	client := w.clients.DynamoDB(greenRegion)
+	ok[*dynamodb.CreateTableOutput](t)(client.CreateTable(t.Context(), &dynamodb.CreateTableInput{
+		TableName: aws.String(controlTable), BillingMode: ddbtypes.BillingModePayPerRequest,
+		AttributeDefinitions: []ddbtypes.AttributeDefinition{
+			{AttributeName: aws.String("pk"), AttributeType: ddbtypes.ScalarAttributeTypeS}, {AttributeName: aws.String("sk"), AttributeType: ddbtypes.ScalarAttributeTypeS},
+		},
+		KeySchema: []ddbtypes.KeySchemaElement{
+			{AttributeName: aws.String("pk"), KeyType: ddbtypes.KeyTypeHash}, {AttributeName: aws.String("sk"), KeyType: ddbtypes.KeyTypeRange},
+		},
+		StreamSpecification: &ddbtypes.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: ddbtypes.StreamViewTypeNewAndOldImages},
+	}))
+	w.clock.Advance(time.Minute)
+	ok[*dynamodb.UpdateTableOutput](t)(client.UpdateTable(t.Context(), &dynamodb.UpdateTableInput{
+		TableName: aws.String(controlTable), ReplicaUpdates: []ddbtypes.ReplicationGroupUpdate{
+			{Create: &ddbtypes.CreateReplicationGroupMemberAction{RegionName: aws.String(blueRegion)}},
+		},
+	}))
+	w.clock.Advance(time.Minute)
+	return w, awsapi.NewControl(w.clients, controlTable, greenRegion, blueRegion)
+}
+
+// replicate lets what was written reach the replica.
+func (w *world) replicate() {
+	w.clock.Advance(time.Minute)
+	w.dynamodb.Settle(w.clock.Now())
+}
+
+const ttl = 10 * time.Minute
+
+func (w *world) lease(owner string) cutover.Lease {
+	return cutover.Lease{Owner: owner, RunURL: "https://ci/" + owner, Purpose: "shift", Expires: w.clock.Now().Add(ttl)}
+}
+
+// take acquires the lease, with a clock to beat by.
+func (w *world) take(control *awsapi.Control, owner string) (*awsapi.Held, error) {
+	held, err := control.Take(w.t.Context(), w.lease(owner), w.clock.Now())
+	if held != nil {
+		held.Now = w.clock.Now
+	}
+	return held, err
+}
+
+func TestTake(t *testing.T) {
+	t.Parallel()
+	w, control := newControl(t)
+	if got := ok[cutover.Lease](t)(control.Lease(t.Context())); got != (cutover.Lease{}) {
+		t.Errorf("a lease that nobody took: %+v", got)
+	}
+	first := ok[*awsapi.Held](t)(w.take(control, "a"))
+	want := w.lease("a")
+	want.Token = 1
+	same(t, "granted", want, first.Lease())
+	same(t, "stored", want, ok[cutover.Lease](t)(control.Lease(t.Context())))
+
+	_, err := w.take(control, "b")
+	refused, isHeld := errors.AsType[*cutover.LeaseHeld](err)
+	if !isHeld {
+		t.Fatalf("want *cutover.LeaseHeld, got %v", err)
+	}
+	same(t, "who holds it", want, refused.Lease)
+
+	again := ok[*awsapi.Held](t)(w.take(control, "a"))
+	if again.Lease().Token != 2 {
+		t.Errorf("its own lease again: want token 2, got %d", again.Lease().Token)
+	}
+	w.clock.Advance(ttl - time.Millisecond)
+	if _, err := w.take(control, "b"); err == nil {
+		t.Error("taken before it expired")
+	}
+	w.clock.Advance(time.Millisecond)
+	third := ok[*awsapi.Held](t)(w.take(control, "b"))
+	if third.Lease().Token != 3 || third.Lease().Owner != "b" {
+		t.Errorf("an expired lease: want token 3 for b, got %+v", third.Lease())
+	}
+	if err := third.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	fourth := ok[*awsapi.Held](t)(w.take(control, "c"))
+	if fourth.Lease().Token != 4 {
+		t.Errorf("a released lease: want token 4, got %d", fourth.Lease().Token)
+	}
+}
+
+func TestBeatExtends(t *testing.T) {
+	t.Parallel()
+	w, control := newControl(t)
+	held := ok[*awsapi.Held](t)(w.take(control, "a"))
+	w.clock.Advance(ttl - time.Minute)
+	if err := held.Beat(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if want, got := w.clock.Now().Add(ttl), ok[cutover.Lease](t)(control.Lease(t.Context())).Expires; !got.Equal(want) {
+		t.Errorf("expires: want %v, got %v", want, got)
+	}
+	w.clock.Advance(ttl - time.Minute)
+	if _, err := w.take(control, "b"); err == nil {
+		t.Error("the lease was extended, and taken")
+	}
+}
+
+func TestSeizeFences(t *testing.T) {
+	t.Parallel()
+	w, control := newControl(t)
+	old := ok[*awsapi.Held](t)(w.take(control, "a"))
+	state := cutover.State{ID: "one", Phase: cutover.Baking}
+	if err := old.Save(t.Context(), state); err != nil {
+		t.Fatal(err)
+	}
+	newer := ok[*awsapi.Held](t)(control.Seize(t.Context(), w.lease("b"), w.clock.Now()))
+	if newer.Lease().Token != old.Lease().Token+1 {
+		t.Errorf("seized: want token %d, got %d", old.Lease().Token+1, newer.Lease().Token)
+	}
+	for name, call := range map[string]func(context.Context) error{
+		"save":    func(ctx context.Context) error { return old.Save(ctx, cutover.State{ID: "stale"}) },
+		"beat":    old.Beat,
+		"release": old.Release,
+	} {
+		if err := call(t.Context()); !errors.Is(err, cutover.ErrFenced) {
+			t.Errorf("%s of the old holder: want ErrFenced, got %v", name, err)
+		}
+	}
+	got, found, err := control.Shift(t.Context())
+	if err != nil || !found || got.ID != "one" {
+		t.Errorf("the journal: %+v, %v, %v", got, found, err)
+	}
+	if err := newer.Save(t.Context(), cutover.State{ID: "two"}); err != nil {
+		t.Errorf("the new holder's save: %v", err)
+	}
+	if lease := ok[cutover.Lease](t)(control.Lease(t.Context())); lease.Owner != "b" || !lease.Expires.After(w.clock.Now()) {
+		t.Errorf("the lease after the old holder's calls: %+v", lease)
+	}
+}
+
+// A lease that expired is still held until somebody takes it: the journal must
+// not lose its last entries to a slow heartbeat.
+func TestSaveAfterExpiry(t *testing.T) {
+	t.Parallel()
+	w, control := newControl(t)
+	held := ok[*awsapi.Held](t)(w.take(control, "a"))
+	w.clock.Advance(2 * ttl)
+	if err := held.Save(t.Context(), cutover.State{ID: "late"}); err != nil {
+		t.Error(err)
+	}
+	ok[*awsapi.Held](t)(w.take(control, "b"))
+	if err := held.Save(t.Context(), cutover.State{ID: "too late"}); !errors.Is(err, cutover.ErrFenced) {
+		t.Errorf("want ErrFenced, got %v", err)
+	}
+}
+
+func TestJournalRoundTrip(t *testing.T) {
+	t.Parallel()
+	w, control := newControl(t)
+	if _, found, err := control.Shift(t.Context()); found || err != nil {
+		t.Fatalf("a journal nobody wrote: %v, %v", found, err)
+	}
+	want := cutover.Start("20260301T120000Z", deployedSetting, cutover.Plan{
+		Steps: []cutover.Dials{{DNS: 10, Canary: 10}, {DNS: 100, Canary: 100}}, Bake: 5 * time.Minute, Promote: true,
+	}, start)
+	want.Receipt.FaultSeen = start.Add(time.Second)
+	held := ok[*awsapi.Held](t)(w.take(control, "a"))
+	if err := held.Save(t.Context(), want); err != nil {
+		t.Fatal(err)
+	}
+	got, found, err := control.Shift(t.Context())
+	if err != nil || !found {
+		t.Fatal(found, err)
+	}
+	same(t, "state", want, got)
+}
+
+var stored = topology.Topology{
+	Team: "Shop", ZoneID: "Z1", RecordName: public, RecordTypes: []string{"A"},
+	Target: topology.Cell{Region: greenRegion, RestAPI: "abc", Forwarder: forwarder},
+	Alarms: []topology.Alarm{{Name: "a", Region: greenRegion, Side: topology.Green, Sparse: true}},
+}
+
+func TestTopologyRoundTrip(t *testing.T) {
+	t.Parallel()
+	_, control := newControl(t)
+	if _, err := control.Topology(t.Context()); !errors.Is(err, awsapi.ErrNoTopology) {
+		t.Fatalf("a table without the item: want ErrNoTopology, got %v", err)
+	}
+	if err := control.PutTopology(t.Context(), stored); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "topology", stored, ok[topology.Topology](t)(control.Topology(t.Context())))
+}
+
+func TestNoTable(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	control := awsapi.NewControl(w.clients, "Other-prod-control", greenRegion, blueRegion)
+	for name, call := range map[string]func() error{
+		"topology": func() error { _, err := control.Topology(t.Context()); return err },
+		"shift":    func() error { _, _, err := control.Shift(t.Context()); return err },
+		"lease":    func() error { _, err := control.Lease(t.Context()); return err },
+	} {
+		if err := call(); !errors.Is(err, awsapi.ErrNoTopology) {
+			t.Errorf("%s: want ErrNoTopology, got %v", name, err)
+		}
+	}
+}
+
+// The region that is gone is the very one a rollback flees from.
+func TestReadsFallBackToTheReplica(t *testing.T) {
+	t.Parallel()
+	w, control := newControl(t)
+	if err := control.PutTopology(t.Context(), stored); err != nil {
+		t.Fatal(err)
+	}
+	w.replicate()
+	t.Run("home refuses", func(t *testing.T) {
+		w.intercept(func(r request) error {
+			if r.Region == greenRegion {
+				return errForbidden()
+			}
+			return nil
+		})
+		same(t, "topology", stored, ok[topology.Topology](t)(control.Topology(t.Context())))
+	})
+	t.Run("home does not answer", func(t *testing.T) {
+		w.hang(greenRegion)
+		// The replica has its turn within the caller's time.
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		same(t, "topology", stored, ok[topology.Topology](t)(control.Topology(ctx)))
+	})
+	t.Run("both refuse", func(t *testing.T) {
+		w.refuse("dynamodb")
+		_, err := control.Topology(t.Context())
+		wantError(t, err, "read topology from table "+controlTable+": access denied")
+		if errors.Is(err, awsapi.ErrNoTopology) {
+			t.Error("what could not be read is not what is not there")
+		}
+	})
+	t.Run("writes do not", func(t *testing.T) {
+		w.intercept(func(r request) error {
+			if r.Region == greenRegion {
+				return errForbidden()
+			}
+			return nil
+		})
+		if _, err := w.take(control, "a"); err == nil {
+			t.Error("a lease was taken in the replica, where another run may have it as well")
+		}
+	})
+}

@@ -1,0 +1,6 @@
+package awsapi
+
+import "time"
+
+// SetPatience bounds Read by something that a test can wait for.
+func (t *Traffic) SetPatience(d time.Duration) { t.patience = d }
