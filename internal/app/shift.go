@@ -65,7 +65,7 @@ type Receipt struct {
 const (
 	writeTries   = 4
 	retreatTries = 12
-	linger       = 45 * time.Second
+	linger       = 75 * time.Second
 )
 
 func (a *App) plan(steps []cutover.Dials, promote, once bool) cutover.Plan {

@@ -107,8 +107,9 @@ func advance(s State, o Observation) (State, []Action) {
 	case Turning:
 		return turn(s, o)
 	case Syncing:
-		return awaitSync(s, o)
+		return awaitSync(creditWatched(s, o), o)
 	case Settling:
+		s = creditWatched(s, o)
 		if o.Now.Before(s.PhaseAt.Add(s.Plan.Settle)) {
 			return s, []Action{Wait{s.Plan.Poll}}
 		}
@@ -197,16 +198,19 @@ func bake(s State, o Observation) (State, []Action) {
 	}
 }
 
-// creditWatched moves the start of the bake by the time nobody watched: a
-// spell of Unknown, a suspended runner or a leap of its clock counts as one
-// usual pause between two looks.
+// creditWatched moves the start of the phase by the time nobody watched: a
+// spell of Unknown in a bake, a suspended runner or a leap of its clock counts
+// as one usual pause between two looks.
 func creditWatched(s State, o Observation) State {
-	usual := max(longestPauses*s.Plan.Poll, time.Minute)
-	if gap := o.Now.Sub(s.WatchedAt); gap > usual {
-		s.PhaseAt = s.PhaseAt.Add(gap - usual)
-	}
+	s.PhaseAt = s.PhaseAt.Add(unwatched(s, o))
 	s.WatchedAt = o.Now
 	return s
+}
+
+// unwatched is by how much the time since the last look exceeds a usual pause.
+func unwatched(s State, o Observation) time.Duration {
+	usual := max(longestPauses*s.Plan.Poll, time.Minute)
+	return max(0, o.Now.Sub(s.WatchedAt)-usual)
 }
 
 // longestPauses is how many polls may pass between two looks that still count
@@ -303,9 +307,10 @@ func nextRetreat(s State, o Observation) (State, []Action) {
 		s.Receipt.ReadBack = time.Time{}
 		return retryRetreat(s, o)
 	}
-	if s.Receipt.ReadBack.IsZero() {
+	if s.Receipt.ReadBack.IsZero() || unwatched(s, o) > 0 {
 		s.Receipt.ReadBack = o.Now
 	}
+	s.WatchedAt = o.Now
 	if s.Unsynced && s.Change != "" && o.InSync {
 		s.Unsynced, s.Receipt.InSync = false, o.Now
 	}

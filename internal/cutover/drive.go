@@ -64,7 +64,10 @@ type Ports struct {
 	Watch   Watch   // nil for a rollback by hand: it asks no alarm
 	Journal Journal // nil where there is none: a rollback goes on without
 	Clock   clock.Clock
-	Emit    func(Event)
+	// Wall measures calls, whose time is real even where Clock's is not; nil
+	// takes the machine's.
+	Wall clock.Clock
+	Emit func(Event)
 	// Stop is closed when a signal asks for the end.
 	Stop <-chan struct{}
 	// Heartbeat is how often the lease is extended.
@@ -72,19 +75,25 @@ type Ports struct {
 }
 
 // callTimeout bounds one call of a port, in real time through the context of
-// the adapters; the retreat has its own, longer one. intentTimeout is how soon
-// after its intent was journalled a write upward must be sent: a runner that
-// was suspended in between asks the journal again.
+// the adapters; the retreat has its own, longer one. A runner can be suspended
+// between any two instructions, so two more bounds are measured: intentTimeout
+// is how old a journalled intent may be when its write is sent, lookTimeout
+// how old the reading of the dials when it is judged. Past them it asks again.
+// Plan.Linger is to outlast callTimeout and intentTimeout together.
 const (
 	callTimeout    = 30 * time.Second
 	retreatTimeout = 60 * time.Second
-	intentTimeout  = 5 * time.Second
+	intentTimeout  = 30 * time.Second
+	lookTimeout    = 60 * time.Second
 )
 
 // Run drives the state to a terminal phase and returns it. The context ends
 // the process's own waiting, never a retreat: those calls run without it.
 func Run(ctx context.Context, p Ports, s State) State {
 	r := run{Ports: p, state: s, beatAt: p.Clock.Now(), told: p.Clock.Now()}
+	if r.Wall == nil {
+		r.Wall = clock.Real{}
+	}
 	for !r.finished {
 		r.tick(ctx)
 	}
@@ -96,7 +105,7 @@ type run struct {
 	state    State
 	write    WriteResult
 	journal  string
-	savedAt  time.Time // of the last Save that succeeded; zero after one that did not
+	savedAt  time.Time // by the wall: when the last Save that succeeded began; zero after one that did not
 	fenced   bool
 	finished bool
 	beatAt   time.Time
@@ -131,6 +140,7 @@ func (r *run) observe(ctx context.Context) Observation {
 	o := Observation{Write: r.write}
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
+	began := r.Wall.Now()
 	live, err := r.Traffic.Read(call)
 	o.Live, o.LiveKnown = live, err == nil
 	if err != nil {
@@ -153,6 +163,9 @@ func (r *run) observe(ctx context.Context) Observation {
 	o.Fenced, o.Journal = r.fenced, r.journal
 	o.Stop = r.stopped()
 	o.Now = r.Clock.Now()
+	if took := r.Wall.Now().Sub(began); o.LiveKnown && took > lookTimeout {
+		o.LiveKnown, o.ReadError = false, fmt.Sprintf("the look took %v: too old to act on", took.Round(time.Second))
+	}
 	return o
 }
 
@@ -218,16 +231,17 @@ func (r *run) save(ctx context.Context) {
 	if r.Journal == nil {
 		return
 	}
+	began := r.Wall.Now()
 	r.noteJournal(r.Journal.Save(ctx, r.state))
 	if r.journal == "" && !r.fenced {
-		r.savedAt = r.Clock.Now()
+		r.savedAt = began
 	}
 }
 
 // intended is true while the journal has just taken the intent of a write
 // upward, under this run's token.
 func (r *run) intended() bool {
-	return !r.savedAt.IsZero() && r.Clock.Now().Sub(r.savedAt) <= intentTimeout
+	return !r.savedAt.IsZero() && r.Wall.Now().Sub(r.savedAt) <= intentTimeout
 }
 
 // change performs one write and tells it. A write that failed may still have

@@ -1,0 +1,218 @@
+package cutover_test
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/tapctl/tapctl/internal/cutover"
+	"github.com/tapctl/tapctl/internal/health"
+)
+
+// The invariants, by name. They look at what lands in the world, not at what
+// Next says, so that they do not share its mistakes.
+
+// setZone lands a batch of weights; p is nil for a human.
+func (s *sim) setZone(p *proc, z zone) {
+	before := s.zone.last()
+	for kind := range z {
+		blue, green := z[kind][0], z[kind][1]
+		if blue.weight == 0 && green.weight == 0 {
+			s.fail("weights are never all zero", "%v", z)
+		}
+		if blue.weight+green.weight != 100 || z[kind] != z[0] {
+			s.fail("both colours and types move in one batch", "%v", z)
+		}
+		if blue.check != before[kind][0].check || green.check != before[kind][1].check {
+			s.fail("health checks stay attached", "%v after %v", z, before)
+		}
+	}
+	s.zone.set(s.now, z)
+	s.writers[dnsDial] = writer{p, s.now}
+}
+
+func (s *sim) setStage(p *proc, st stage) {
+	if before := s.stage.last(); before.canary != st.canary {
+		s.writers[canaryDial] = writer{p, s.now}
+	} else if before.base != st.base {
+		s.writers[baseDial] = writer{p, s.now}
+	}
+	s.stage.set(s.now, st)
+	if p != nil {
+		s.tracef("%s: stage now %+v", p.name, st)
+	}
+}
+
+// bakeWatch counts the healthy looks since the journal was told of the bake.
+type bakeWatch struct{ looks int }
+
+func (b *bakeWatch) look(v health.Verdict) {
+	if v == health.Healthy {
+		b.looks++
+	}
+}
+
+// checkIntent holds what a run journals next against what it saw.
+func (s *sim) checkIntent(p *proc, next cutover.State) {
+	before := p.intent
+	baking := before.Phase == cutover.Baking || before.Phase == cutover.Confirming
+	up := next.Step > before.Step ||
+		next.Phase == cutover.Promoting && before.Phase != cutover.Promoting ||
+		next.Phase == cutover.Completed && before.Phase != cutover.Completed
+	if up {
+		if p.verdict != health.Healthy {
+			s.fail("exposure rises only on healthy", "%s: step %d %s after a verdict of %v", p.name, next.Step+1, next.Phase, p.verdict)
+		}
+		if next.Step > before.Step+1 {
+			s.fail("only to the next planned value", "%s: step %d after %d", p.name, next.Step+1, before.Step+1)
+		}
+		if !baking {
+			s.fail("a step passes only by baking", "%s: left %s for %s of step %d", p.name, before.Phase, next.Phase, next.Step+1)
+		}
+		if need := int(next.Plan.Bake / max(4*next.Plan.Poll, time.Minute)); p.bake.looks < need {
+			s.fail("a bake is watched", "%s: %d healthy looks in a bake of %v, polled every %v", p.name, p.bake.looks, next.Plan.Bake, next.Plan.Poll)
+		}
+	}
+	if next.Phase != before.Phase {
+		p.bake.looks = 0
+	}
+	if next.Phase == cutover.Settling && before.Phase == cutover.Syncing && (next.Plan.SyncTimeout > s.opt.maxSync || before.Change != "") {
+		s.checkSynced(p)
+	}
+	if p.retreats && next.Phase != cutover.Retreating && next.Phase != cutover.RolledBack && next.Phase != cutover.Uncertain {
+		s.fail("nothing rises after a retreat began", "%s journals %s", p.name, next.Phase)
+	}
+}
+
+// checkSynced: a step settles only once its weights are everywhere.
+func (s *sim) checkSynced(p *proc) {
+	if w := s.writers[dnsDial]; w.proc == nil || w.proc.token > p.token {
+		return // a newer change is not this run's to wait for
+	}
+	id := fmt.Sprintf("C%d", len(s.insync))
+	// A leap of the clock passes for one pause between two looks.
+	if s.now.Add(min(p.skew, time.Minute)).Before(s.insync[id]) {
+		s.fail("a step settles only once in sync", "%s settles before %s is in sync", p.name, id)
+	}
+}
+
+// checkUpward holds an upward call at the moment it is sent.
+func (s *sim) checkUpward(p *proc, op *operation) {
+	s.seen["upward"]++
+	intent := p.intent
+	if p.retreats || intent.Phase == cutover.Retreating {
+		s.fail("nothing rises after a retreat began", "%s: %s to %v", p.name, op.dial, op.to)
+	}
+	if p.verdict == health.Unhealthy {
+		s.fail("nothing rises while unhealthy", "%s: %s to %v", p.name, op.dial, op.to)
+	}
+	step := intent.Plan.Steps[intent.Step]
+	planned := op.dial == dnsDial && op.to == step.DNS || op.dial == canaryDial && op.to == step.Canary ||
+		op.dial == baseDial && intent.Step == len(intent.Plan.Steps)-1
+	if !planned {
+		s.fail("only to the next planned value", "%s: %s to %v in step %v", p.name, op.dial, op.to, step)
+	}
+	if s.table.lease.Token == p.token && (s.table.state.ID != intent.ID || s.table.state.Phase != intent.Phase || s.table.state.Step != intent.Step) {
+		s.fail("intent is journalled before a write upward", "%s: %s to %v, journal in %s of step %d", p.name, op.dial, op.to, s.table.state.Phase, s.table.state.Step+1)
+	}
+}
+
+// landed holds an upward write at the moment it takes effect.
+func (s *sim) landed(op *operation, before cutover.Percent) {
+	p := op.proc
+	raised, stale := s.table.raised[p.token+1]
+	if stale {
+		s.checkStale(op, raised)
+	}
+	if w, turned := s.writers[op.dial]; turned && w.proc == nil && before != op.plan.Last.Canary && op.dial == canaryDial && before != op.to {
+		if op.sawAt.After(w.at) && op.saw.Canary == before {
+			s.fail("a foreign change is never overwritten upward", "%s: canary to %v over a human's %v it had read", p.name, op.to, before)
+		}
+		s.seen["residual: canary over a human's value, unread"]++
+	}
+	if w := s.writers[op.dial]; w.proc == nil && !w.at.IsZero() && op.dial == dnsDial && before != op.plan.Last.DNS && before != op.to {
+		s.fail("a foreign change is never overwritten upward", "%s: dns to %v over a human's %v", p.name, op.to, before)
+	}
+	op.landed = true
+}
+
+// checkStale is the fencing argument: what lands after a newer token was given
+// out was intended before that, once, and within the time a retreat lingers.
+func (s *sim) checkStale(op *operation, raised time.Time) {
+	p := op.proc
+	if op.landed {
+		return // a later part of the same promotion
+	}
+	s.seen["residual: "+string(op.dial)+" of an older token"]++
+	if op.frozen {
+		s.seen["residual: of those, suspended under way"]++
+	}
+	if p.savedAt.After(raised) {
+		s.fail("a stale holder's writes were under way", "%s: %s to %v intended after token %d was given out", p.name, op.dial, op.to, p.token+1)
+	}
+	if op.late {
+		s.seen["residual: of those, late copies"]++
+	} else {
+		p.staleLanded++
+	}
+	if p.staleLanded > 1 {
+		s.fail("one write of an older token at most", "%s: %s to %v is number %d", p.name, op.dial, op.to, p.staleLanded)
+	}
+	for _, other := range s.procs {
+		if other.token > p.token && other.exit == string(cutover.RolledBack) && !other.stopped && other.driven && !op.frozen {
+			s.fail("a rollback outlasts what was under way", "%s: %s to %v lands after %s ended", p.name, op.dial, op.to, other.name)
+		}
+	}
+}
+
+// checkEnd holds the end that a run reports against the world.
+func (s *sim) checkEnd(p *proc) {
+	truth := s.truth()
+	s.seen["end: "+string(p.end.Phase)]++
+	meddled := s.meddled(p, s.now.Sub(p.sawAt)+s.opt.staleness)
+	switch p.end.Phase {
+	case cutover.Completed:
+		end := cutover.Setting{Dials: p.end.Plan.Steps[len(p.end.Plan.Steps)-1], Base: p.end.Target.Base, LiveVersion: p.end.Target.LiveVersion}
+		if p.end.Plan.Promote {
+			end.Base, end.Canary, end.LiveVersion = cutover.Live, 0, truth.NextVersion
+		}
+		if !stands(p.saw, end) {
+			s.fail("completed only at the plan's end, read back", "%s read %v, end %v", p.name, p.saw, end)
+		}
+		if !stands(truth, end) && !meddled {
+			s.fail("completed only at the plan's end, read back", "%s: truth %v, end %v", p.name, truth, end)
+		}
+	case cutover.RolledBack:
+		if p.end.Touched {
+			s.checkRolledBack(p, truth, meddled)
+		}
+	case cutover.Held, cutover.Uncertain, cutover.Turning, cutover.Syncing, cutover.Settling, cutover.Baking, cutover.Promoting, cutover.Confirming, cutover.Retreating:
+	}
+}
+
+func (s *sim) checkRolledBack(p *proc, truth cutover.Setting, meddled bool) {
+	if !stands(p.saw, p.end.Target) {
+		s.fail("rolled back only at the target, read back", "%s read %v, target %v", p.name, p.saw, p.end.Target)
+	}
+	switch {
+	case stands(truth, p.end.Target) || meddled:
+	case p.end.Stopped && (s.opt.stale > 0 || s.opt.late > 0 || s.opt.slow > 0):
+		// A signal leaves no time to look twice.
+		s.seen["residual: a signalled retreat believed one old read"]++
+	default:
+		s.fail("rolled back only at the target, read back", "%s: truth %v, target %v", p.name, truth, p.end.Target)
+	}
+}
+
+// meddled tells whether somebody else wrote a dial within the last while.
+func (s *sim) meddled(p *proc, within time.Duration) bool {
+	for _, w := range s.writers {
+		if w.proc != p && !w.at.IsZero() && s.now.Sub(w.at) <= within {
+			return true
+		}
+	}
+	return false
+}
+
+func stands(live, target cutover.Setting) bool {
+	return live.Dials == target.Dials && live.Base == target.Base && (target.LiveVersion == "" || live.LiveVersion == target.LiveVersion)
+}

@@ -1,0 +1,261 @@
+package cutover_test
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/tapctl/tapctl/internal/cutover"
+	"github.com/tapctl/tapctl/internal/health"
+)
+
+// proc is one run of tapctl: a coroutine that gives up control at every call
+// and every sleep, so that exactly one runs at a time. It is the world's ports
+// as that run sees them.
+type proc struct {
+	sim    *sim
+	name   string
+	next   func() (struct{}, bool)
+	halt   func()
+	yield  func(struct{}) bool
+	wakeAt time.Time
+	over   bool
+
+	skew    time.Duration // how far its clock has leapt
+	asleep  bool
+	stop    chan struct{}
+	stopped bool
+
+	op          *operation // the upward write under way
+	token       int64      // 0: none
+	driven      bool       // the driver runs
+	crashed     bool
+	retreats    bool
+	bake        bakeWatch
+	intent      cutover.State // as last handed to the journal
+	savedAt     time.Time     // when its newest Save took effect
+	staleLanded int           // writes that landed under a newer token
+	verdict     health.Verdict
+	saw         cutover.Setting // as last read
+	sawAt       time.Time
+	end         cutover.State
+	exit        string // "", "refused: ...", "nothing to do" or the end's phase
+}
+
+// operation is one call of the port that turns a dial upward.
+type operation struct {
+	proc   *proc
+	began  time.Time
+	dial   dial
+	to     cutover.Percent
+	frozen bool            // the process was suspended while it was under way
+	late   bool            // its caller has given up
+	saw    cutover.Setting // by its run, before it began
+	sawAt  time.Time
+	landed bool
+	plan   cutover.State // the state it serves
+}
+
+// crash is the panic that ends a proc.
+type crash struct{}
+
+// start runs body as a proc from now on.
+func (s *sim) start(name string, body func(*proc)) *proc {
+	p := &proc{sim: s, name: name, wakeAt: s.now, stop: make(chan struct{})}
+	p.next, p.halt = iter.Pull(func(yield func(struct{}) bool) {
+		p.yield = yield
+		defer func() {
+			if r := recover(); r != nil {
+				if _, isCrash := r.(crash); !isCrash {
+					panic(r)
+				}
+			}
+		}()
+		body(p)
+	})
+	s.procs = append(s.procs, p)
+	return p
+}
+
+// turn runs the proc until it waits again.
+func (p *proc) turn() {
+	if _, ok := p.next(); !ok {
+		p.over = true
+	}
+}
+
+// pause gives up control for d of the world's time.
+func (p *proc) pause(d time.Duration) {
+	s := p.sim
+	if !s.healed && s.chance(s.opt.freeze) {
+		frozen := s.between(time.Second, 15*time.Minute)
+		s.tracef("%s: suspended for %v", p.name, frozen)
+		s.seen["suspended"]++
+		d += frozen
+		if p.op != nil {
+			p.op.frozen = true
+		}
+	}
+	p.wakeAt = s.now.Add(d)
+	if !p.yield(struct{}{}) {
+		panic(crash{})
+	}
+}
+
+func (p *proc) mayCrash(where string) {
+	if p.sim.healed || !p.sim.chance(p.sim.opt.crash) {
+		return
+	}
+	p.sim.tracef("%s: crashes %s", p.name, where)
+	p.sim.seen["crashed"]++
+	p.crashed = true
+	panic(crash{})
+}
+
+// call is one request: it may be slow, throttled, lost on its way back, or
+// land after its caller gave up.
+func (p *proc) call(svc service, name string, effect func() error) error {
+	s := p.sim
+	p.mayCrash("before " + name)
+	latency := s.between(0, 600*time.Millisecond)
+	if !s.healed && s.chance(s.opt.slow) {
+		latency = s.between(time.Second, 2*opTimeout)
+	}
+	left := opTimeout
+	if p.op != nil {
+		left = max(0, p.op.began.Add(opTimeout).Sub(s.now))
+	}
+	p.pause(min(latency/2, left))
+	if latency > left || (!s.healed && s.chance(s.opt.late)) {
+		return p.overdue(name, effect)
+	}
+	if fault := p.fault(svc, name); fault != nil {
+		return fault
+	}
+	err := effect()
+	p.mayCrash("after " + name)
+	p.pause(latency / 2)
+	if err == nil && !s.healed && s.chance(s.opt.lost) {
+		s.tracef("%s: %s: reply lost", p.name, name)
+		s.seen["lost"]++
+		return errLost
+	}
+	return err
+}
+
+// overdue gives up on a request that lands later, or never.
+func (p *proc) overdue(name string, effect func() error) error {
+	s := p.sim
+	s.tracef("%s: %s: timeout", p.name, name)
+	if s.chance(0.5) {
+		s.seen["late"]++
+		if p.op != nil {
+			p.op.late = true
+		}
+		s.after(s.between(0, lateness), func() {
+			s.tracef("%s: %s lands late", p.name, name)
+			_ = effect() // nobody hears the answer
+		})
+	}
+	return errTimeout
+}
+
+func (p *proc) fault(svc service, name string) error {
+	s := p.sim
+	if s.healed {
+		return nil
+	}
+	if out, has := s.opt.outages[svc]; has && !s.now.Before(out.from) && s.now.Before(out.to) {
+		s.seen["outage"]++
+		return fmt.Errorf("%s: %w", svc, errTimeout)
+	}
+	if s.chance(s.opt.throttle) {
+		s.tracef("%s: %s: throttled", p.name, name)
+		s.seen["throttled"]++
+		return errThrottled
+	}
+	return nil
+}
+
+// simClock is a proc's own clock: the world's, plus its leaps.
+type simClock struct{ proc *proc }
+
+func (c simClock) Now() time.Time { return c.proc.sim.now.Add(c.proc.skew) }
+
+// Sleep ends early at a signal, as the driver asks of it through the context;
+// waking by the world's own event keeps the order the seed's.
+func (c simClock) Sleep(_ context.Context, d time.Duration) error {
+	if c.proc.stopped {
+		d = min(d, time.Second)
+	}
+	c.proc.asleep = true
+	c.proc.pause(d)
+	c.proc.asleep = false
+	return nil
+}
+
+func (p *proc) signal() {
+	if p.over || p.stopped || !p.driven {
+		return
+	}
+	p.sim.tracef("%s: SIGTERM", p.name)
+	p.sim.seen["signalled"]++
+	p.stopped = true
+	close(p.stop)
+	if p.asleep {
+		p.wakeAt = p.sim.now
+	}
+}
+
+// Judge implements cutover.Watch: green as it is, seen through spells in which
+// nothing is known.
+func (p *proc) Judge(_ context.Context, _ time.Time, _ health.Sides) health.Assessment {
+	s := p.sim
+	finding := health.Finding{Verdict: health.Healthy, Source: "sim"}
+	err := p.call(watchService, "judge", func() error {
+		bad := !s.opt.badAt.IsZero() && !s.now.Before(s.opt.badAt)
+		switch {
+		case !s.healed && s.chance(s.opt.unknown):
+			finding.Verdict = health.Unknown
+		case bad, !s.healed && s.chance(s.opt.falseAlarms):
+			finding.Verdict = health.Unhealthy
+		}
+		return nil
+	})
+	if err != nil {
+		finding.Verdict, finding.Detail = health.Unknown, err.Error()
+	}
+	p.verdict = finding.Verdict
+	p.bake.look(p.verdict)
+	return health.Fold(finding)
+}
+
+// Save implements cutover.Journal: guarded by the token in one transaction.
+func (p *proc) Save(_ context.Context, state cutover.State) error {
+	p.sim.checkIntent(p, state)
+	p.intent = state
+	return p.call(tableService, "save "+string(state.Phase), func() error {
+		if p.sim.table.lease.Token != p.token {
+			return cutover.ErrFenced
+		}
+		p.savedAt = p.sim.now
+		return p.sim.table.save(state)
+	})
+}
+
+// Beat implements cutover.Journal.
+func (p *proc) Beat(context.Context) error {
+	until := simClock{p}.Now().Add(p.sim.opt.ttl)
+	return p.extend("beat", until)
+}
+
+func (p *proc) extend(name string, until time.Time) error {
+	return p.call(tableService, name, func() error {
+		if p.sim.table.lease.Token != p.token {
+			return cutover.ErrFenced
+		}
+		p.sim.table.lease.Expires = until
+		return nil
+	})
+}

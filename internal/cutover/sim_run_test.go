@@ -1,0 +1,275 @@
+package cutover_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tapctl/tapctl/internal/cutover"
+	"github.com/tapctl/tapctl/internal/health"
+)
+
+// What internal/app does around the driver: take the lease, load the journal,
+// let cutover.Admit decide, drive, give the lease up.
+
+func (p *proc) owner() string {
+	if p.sim.opt.sameOwner {
+		return "ci"
+	}
+	return p.name
+}
+
+// take is Take of the control table, or Seize.
+func (p *proc) take(purpose string, seize bool) error {
+	s := p.sim
+	now := simClock{p}.Now()
+	want := cutover.Lease{Owner: p.owner(), Purpose: purpose, Expires: now.Add(s.opt.ttl)}
+	return p.call(tableService, "lease for "+purpose, func() error {
+		if !seize && s.table.lease.HeldBy(want.Owner, now) {
+			return &cutover.LeaseHeld{Lease: s.table.lease}
+		}
+		p.token = s.grant(want).Token
+		return nil
+	})
+}
+
+func (p *proc) loadJournal() (state cutover.State, found bool, err error) {
+	err = p.call(tableService, "load", func() error {
+		state, found, err = p.sim.table.load()
+		return err
+	})
+	return state, found, err
+}
+
+// shift is one run of tapctl shift.
+func shift(ask cutover.Intent) func(*proc) {
+	return func(p *proc) {
+		if err := p.take("shift", false); err != nil {
+			p.refuse(err)
+			return
+		}
+		state, err := p.prepare(ask)
+		if errors.Is(err, cutover.ErrNothingToDo) {
+			p.exit = "nothing to do"
+		} else if err != nil {
+			p.refuse(err)
+		} else if a := p.Judge(nil, p.sim.now, health.Sides{}); a.Verdict == health.Unhealthy {
+			p.refuse(errors.New("alarm at the start: " + a.Verdict.String()))
+		} else {
+			p.drive(p, p, state)
+		}
+		_ = p.extend("release", time.UnixMilli(0)) // it expires by itself
+	}
+}
+
+func (p *proc) prepare(ask cutover.Intent) (cutover.State, error) {
+	newest, found, err := p.loadJournal()
+	if err != nil {
+		return cutover.State{}, err
+	}
+	now := simClock{p}.Now()
+	state, resumed, err := cutover.Admit(newest, found, ask, now)
+	if err != nil || resumed {
+		return state, err
+	}
+	live, err := p.Read(nil)
+	if err != nil {
+		return cutover.State{}, err
+	}
+	steps, err := cutover.Steps(live, p.sim.opt.ask)
+	if err != nil {
+		return cutover.State{}, err
+	}
+	plan := p.sim.opt.plan
+	plan.Steps, plan.Once = steps, ask.Once
+	plan.Promote = plan.Promote && cutover.Promotes(live, steps)
+	return cutover.Start(p.name, live, plan, now), nil
+}
+
+// rollback is one run of tapctl rollback.
+func rollback(p *proc) {
+	journal := &cutover.LateJournal{Open: func(context.Context) (cutover.Journal, error) {
+		return p, p.take("rollback", true)
+	}}
+	_ = journal.Take(nil) // a rollback goes on without
+	live, readErr := p.Read(nil)
+	newest, found, err := p.loadJournal()
+	target := cutover.RetreatTarget(newest, err == nil && found, live, readErr == nil)
+	plan := p.sim.opt.plan
+	plan.Steps, plan.Promote = nil, false
+	p.drive(nil, journal, cutover.StartRetreat(p.name, target, plan, simClock{p}.Now()))
+	if p.token > 0 {
+		_ = p.extend("release", time.UnixMilli(0))
+	}
+}
+
+func (p *proc) refuse(err error) {
+	p.exit = "refused: " + err.Error()
+	p.sim.seen["refused"]++
+	p.sim.tracef("%s: %s", p.name, p.exit)
+}
+
+func (p *proc) drive(watch cutover.Watch, journal cutover.Journal, state cutover.State) {
+	s := p.sim
+	p.intent, p.driven = state, true
+	p.retreats = state.Phase == cutover.Retreating
+	s.tracef("%s: drives %s of step %d, target %v", p.name, state.Phase, state.Step+1, state.Target)
+	p.end = cutover.Run(context.Background(), cutover.Ports{
+		Traffic: p, Watch: watch, Journal: journal, Clock: simClock{p}, Wall: simClock{p}, Stop: p.stop, Heartbeat: s.opt.heartbeat,
+		Emit: func(e cutover.Event) {
+			if strings.HasPrefix(e.Text, "internal error") {
+				s.fail("Check never fires", "%s: %s", p.name, e.Text)
+			}
+			s.tracef("%s: [%s %s] %s", p.name, e.Phase, e.Kind, e.Text)
+		},
+	}, state)
+	p.driven = false
+	s.tracef("%s: ends %s: %s", p.name, p.end.Phase, p.end.Reason)
+	s.checkEnd(p)
+	p.driven = true
+	p.exit = string(p.end.Phase)
+}
+
+// Bounds of a world that is not over: a run that waits for nothing, or for ever.
+const (
+	mostTurns = 60_000
+	mostTime  = 12 * time.Hour
+)
+
+// play runs a seed through both phases: the hurts, and then, with all of them
+// gone, one last command that has to end.
+func (s *sim) play() {
+	defer s.close()
+	s.schedule()
+	for s.broken == nil && (s.live() || len(s.later) > 0) && s.step() {
+		s.restart()
+		if s.turns > mostTurns || s.now.Sub(start) > mostTime {
+			s.fail("every run ends", "after %d turns and %v", s.turns, s.now.Sub(start))
+		}
+	}
+	if s.broken != nil {
+		return
+	}
+	s.heal()
+}
+
+func (s *sim) schedule() {
+	s.start("shift-1", shift(cutover.Intent{Once: s.chance(0.15)}))
+	number := 1
+	for _, when := range s.opt.second {
+		number++
+		name, ask := fmt.Sprintf("shift-%d", number), cutover.Intent{Resume: s.chance(0.5), Once: s.chance(0.1)}
+		s.after(when, func() { s.start(name, shift(ask)) })
+	}
+	for i, when := range s.opt.rollback {
+		s.after(when, func() { s.start(fmt.Sprintf("rollback-%d", i+1), rollback) })
+	}
+	for _, when := range s.opt.signal {
+		s.after(when, func() { s.procs[s.rng.IntN(len(s.procs))].signal() })
+	}
+	for _, when := range s.opt.human {
+		s.after(when, func() {
+			s.seen["human"]++
+			s.human()
+		})
+	}
+	for _, when := range s.opt.leap {
+		by := s.between(time.Second, 20*time.Minute)
+		s.after(when, func() {
+			p := s.procs[s.rng.IntN(len(s.procs))]
+			s.tracef("%s: clock leaps by %v", p.name, by)
+			s.seen["leapt"]++
+			p.skew += by
+		})
+	}
+}
+
+// restart lets CI, or a person, take up what a crashed run left.
+func (s *sim) restart() {
+	const most = 8
+	for _, p := range s.procs {
+		if !p.over || !p.crashed || len(s.procs) >= most {
+			continue
+		}
+		p.crashed = false
+		name := fmt.Sprintf("after-%s", p.name)
+		body := shift(cutover.Intent{Resume: true})
+		if s.chance(0.3) {
+			body = rollback
+		}
+		s.after(s.between(time.Second, s.opt.ttl+time.Minute), func() { s.start(name, body) })
+	}
+}
+
+// heal ends every hurt; then a command of the operator's must end, and traffic
+// must be where the journal says.
+func (s *sim) heal() {
+	s.healed = true
+	// A clock that leapt may have taken the lease far ahead of the others'.
+	s.now = s.now.Add(s.opt.ttl + 2*opTimeout)
+	if until := s.table.lease.Expires; until.After(s.now) {
+		s.now = until
+	}
+	s.tracef("healed; truth %v", s.truth())
+	if s.chance(0.6) {
+		before := s.truth()
+		newest, found, _ := s.table.load()
+		p := s.finish("last-shift", shift(cutover.Intent{Resume: true}))
+		if s.broken == nil {
+			s.checkResumed(p, before, newest, found)
+		}
+		if p.exit == string(cutover.Completed) || p.exit == string(cutover.RolledBack) {
+			return
+		}
+	}
+	p := s.finish("last-rollback", rollback)
+	if s.broken == nil && (p.exit != string(cutover.RolledBack) || !stands(s.truth(), p.end.Target) || s.table.state.Phase != cutover.RolledBack) {
+		s.fail("healed, a rollback ends at its target", "%s: %s, truth %v, target %v, journal %s", p.exit, p.end.Reason, s.truth(), p.end.Target, s.table.state.Phase)
+	}
+}
+
+// finish runs one proc alone to its end.
+func (s *sim) finish(name string, body func(*proc)) *proc {
+	p := s.start(name, body)
+	began, turns := s.now, s.turns
+	for s.broken == nil && !p.over && s.step() {
+		if s.turns-turns > 6000 || s.now.Sub(began) > 3*time.Hour {
+			s.fail("healed, it ends", "%s after %d turns and %v", name, s.turns-turns, s.now.Sub(began))
+		}
+	}
+	return p
+}
+
+func (s *sim) checkResumed(p *proc, before cutover.Setting, newest cutover.State, found bool) {
+	s.seen["healed: "+strings.SplitN(p.exit, ":", 2)[0]]++
+	open := found && newest.Phase.Open() && newest.Phase != cutover.Uncertain
+	switch {
+	case strings.HasPrefix(p.exit, "refused: alarm"):
+		if s.opt.badAt.IsZero() {
+			s.fail("healed, a resume ends", "%s", p.exit)
+		}
+	case !open:
+		if !strings.HasPrefix(p.exit, "refused") {
+			s.fail("healed, a resume ends", "%s of a shift in %s", p.exit, newest.Phase)
+		}
+	case p.exit == string(cutover.Uncertain):
+		if turnedByNobody(before, newest) {
+			s.fail("healed, a resume ends", "uncertain (%s) at %v, journal last %v want %v", p.end.Reason, before, newest.Last, newest.Want)
+		}
+	case p.exit != string(cutover.Completed) && p.exit != string(cutover.RolledBack):
+		s.fail("healed, a resume ends", "%s: %s", p.exit, p.end.Reason)
+	case s.table.state.Phase != p.end.Phase:
+		s.fail("healed, the journal tells the end", "%s, journal %s", p.exit, s.table.state.Phase)
+	case p.exit == string(cutover.RolledBack) && !stands(s.truth(), p.end.Target):
+		s.fail("healed, traffic is where the journal says", "%v, target %v", s.truth(), p.end.Target)
+	}
+}
+
+// turnedByNobody is true where every dial stands at a value of the journal's.
+func turnedByNobody(live cutover.Setting, newest cutover.State) bool {
+	want := cutover.Resume(newest, start).Want
+	return (live.DNS == newest.Last.DNS || live.DNS == want.DNS) && (live.Canary == newest.Last.Canary || live.Canary == want.Canary) &&
+		(live.Base == newest.Last.Base || live.Base == want.Base) && (live.LiveVersion == newest.Last.LiveVersion || live.LiveVersion == want.LiveVersion)
+}

@@ -1,0 +1,251 @@
+package cutover_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tapctl/tapctl/internal/cutover"
+)
+
+// What the adapters of internal/awsapi do, call by call: the batch that only
+// lands where the old values stand, the retreat that always does, the stage
+// without any guard but a look before.
+
+// readOf lets a part of a read be as old as the world allows.
+func readOf[T any](s *sim, h *history[T]) T {
+	if s.healed || !s.chance(s.opt.stale) {
+		return h.last()
+	}
+	s.seen["stale"]++
+	return h.asOf(s.now.Add(-s.between(0, s.opt.staleness)))
+}
+
+// Read implements cutover.Traffic.
+func (p *proc) Read(context.Context) (cutover.Setting, error) {
+	var got cutover.Setting
+	s := p.sim
+	var at time.Time
+	err := p.call(stageService, "read", func() error {
+		at = s.now
+		got = s.setting(readOf(s, &s.zone), readOf(s, &s.stage), readOf(s, &s.alias))
+		return p.fault(route53Service, "list records")
+	})
+	if err != nil {
+		return cutover.Setting{}, err
+	}
+	p.saw, p.sawAt = got, at
+	return got, nil
+}
+
+// begin opens an upward operation; its calls share one deadline.
+func (p *proc) begin(d dial, to cutover.Percent) func() {
+	p.op = &operation{proc: p, began: p.sim.now, dial: d, to: to, plan: p.intent, saw: p.saw, sawAt: p.sawAt}
+	p.sim.checkUpward(p, p.op)
+	return func() { p.op = nil }
+}
+
+// SetDNS implements cutover.Traffic: DELETE as read, CREATE as wanted.
+func (p *proc) SetDNS(_ context.Context, from, to cutover.Percent) (string, error) {
+	defer p.begin(dnsDial, to)()
+	s, op := p.sim, p.op
+	var read zone
+	if err := p.call(route53Service, "list records", func() error { read = readOf(s, &s.zone); return nil }); err != nil {
+		return "", err
+	}
+	if read.percent() != from {
+		return "", errMoved
+	}
+	return p.change(fmt.Sprintf("dns %v -> %v", from, to), func() error {
+		if s.zone.last() != read {
+			return errBatch
+		}
+		s.landed(op, read.percent())
+		s.setZone(p, withWeights(read, int(to)))
+		return nil
+	})
+}
+
+// withWeights changes nothing but the weights, of both colours and types.
+func withWeights(z zone, green int) zone {
+	for kind := range z {
+		z[kind][0].weight, z[kind][1].weight = 100-green, green
+	}
+	return z
+}
+
+// change is one ChangeResourceRecordSets.
+func (p *proc) change(name string, apply func() error) (string, error) {
+	s := p.sim
+	id := ""
+	err := p.call(route53Service, name, func() error {
+		if last := s.writers[dnsDial]; !last.at.IsZero() && s.now.Sub(last.at) < 300e6 {
+			return errPrior
+		}
+		if err := apply(); err != nil {
+			return err
+		}
+		id = fmt.Sprintf("C%d", len(s.insync)+1)
+		s.insync[id] = s.now.Add(s.between(0, s.opt.maxSync))
+		s.tracef("%s: %s lands as %s", p.name, name, id)
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	return id, nil
+}
+
+// InSync implements cutover.Traffic.
+func (p *proc) InSync(_ context.Context, change string) (bool, error) {
+	in := false
+	err := p.call(route53Service, "get change", func() error {
+		at, known := p.sim.insync[change]
+		if !known {
+			return errors.New("NoSuchChange")
+		}
+		in = !p.sim.now.Before(at)
+		return nil
+	})
+	return in && err == nil, err
+}
+
+// SetCanary implements cutover.Traffic: a look, then a patch without a guard.
+func (p *proc) SetCanary(_ context.Context, from, to cutover.Percent) error {
+	defer p.begin(canaryDial, to)()
+	s, op := p.sim, p.op
+	var read stage
+	if err := p.call(stageService, "get stage", func() error { read = readOf(s, &s.stage); return nil }); err != nil {
+		return err
+	}
+	if read.canary != from {
+		return errMoved
+	}
+	return p.call(stageService, fmt.Sprintf("canary %v -> %v", from, to), func() error {
+		st := s.stage.last()
+		s.landed(op, st.canary)
+		st.canary, st.hasCanary = to, true
+		s.setStage(p, st)
+		return nil
+	})
+}
+
+// Promote implements cutover.Traffic: alias, base, canary, each its own call.
+func (p *proc) Promote(context.Context) error {
+	defer p.begin(baseDial, 0)()
+	s, op := p.sim, p.op
+	var next string
+	if err := p.call(aliasService, "get alias next", func() error { next = readOf(s, &s.alias).next; return nil }); err != nil {
+		return err
+	}
+	if err := p.pointLive(next, op); err != nil {
+		return err
+	}
+	var read stage
+	if err := p.call(stageService, "get stage", func() error { read = readOf(s, &s.stage); return nil }); err != nil {
+		return err
+	}
+	patch := func(name string, change func(*stage)) error {
+		return p.call(stageService, name, func() error {
+			st := s.stage.last()
+			s.landed(op, st.canary)
+			change(&st)
+			s.setStage(p, st)
+			return nil
+		})
+	}
+	if err := patch("base to live", func(st *stage) { st.base = cutover.Live }); err != nil {
+		return err
+	}
+	if !read.hasCanary {
+		return nil
+	}
+	return patch("remove canary", func(st *stage) { st.canary, st.hasCanary = 0, false })
+}
+
+// pointLive moves the alias, guarded by its revision; op is nil in a retreat.
+func (p *proc) pointLive(version string, op *operation) error {
+	s := p.sim
+	var read aliases
+	if err := p.call(aliasService, "get alias live", func() error { read = readOf(s, &s.alias); return nil }); err != nil {
+		return err
+	}
+	if read.live == version {
+		return nil
+	}
+	return p.call(aliasService, "live to "+version, func() error {
+		a := s.alias.last()
+		if a.revision != read.revision {
+			return errRevision
+		}
+		if op != nil {
+			s.landed(op, 0)
+		}
+		a.live, a.revision = version, a.revision+1
+		s.alias.set(s.now, a)
+		s.writers[liveDial] = writer{p, s.now}
+		s.tracef("%s: alias live at %s", p.name, version)
+		return nil
+	})
+}
+
+// Retreat implements cutover.Traffic. The parts go out together; here in an
+// order that the seed draws.
+func (p *proc) Retreat(_ context.Context, to cutover.Setting) (change string, err error) {
+	p.retreats = true
+	var stageErr, dnsErr error
+	parts := []func(){
+		func() { stageErr = p.retreatStage(to) },
+		func() { change, dnsErr = p.retreatDNS(to) },
+	}
+	if p.sim.chance(0.5) {
+		parts[0], parts[1] = parts[1], parts[0]
+	}
+	for _, part := range parts {
+		part()
+	}
+	return change, errors.Join(stageErr, dnsErr)
+}
+
+func (p *proc) retreatStage(to cutover.Setting) error {
+	s := p.sim
+	var read stage
+	if err := p.call(stageService, "get stage", func() error { read = readOf(s, &s.stage); return nil }); err != nil {
+		return err
+	}
+	var stageErr error
+	turnCanary, turnBase := read.hasCanary && read.canary != to.Canary, read.base != to.Base
+	if turnCanary || turnBase {
+		stageErr = p.call(stageService, "stage back", func() error {
+			st := s.stage.last()
+			if turnCanary {
+				st.canary = to.Canary
+			}
+			if turnBase {
+				st.base = to.Base
+			}
+			s.setStage(p, st)
+			return nil
+		})
+	}
+	if to.LiveVersion != "" {
+		return errors.Join(stageErr, p.pointLive(to.LiveVersion, nil))
+	}
+	return stageErr
+}
+
+func (p *proc) retreatDNS(to cutover.Setting) (string, error) {
+	s := p.sim
+	var read zone
+	if err := p.call(route53Service, "list records", func() error { read = readOf(s, &s.zone); return nil }); err != nil {
+		return "", err
+	}
+	if read.percent() == to.DNS {
+		return "", nil
+	}
+	return p.change(fmt.Sprintf("dns back to %v", to.DNS), func() error {
+		s.setZone(p, withWeights(read, int(to.DNS)))
+		return nil
+	})
+}
