@@ -6,11 +6,14 @@ package awsapi
 import (
 	"context"
 	"fmt"
+	"net"
+	"net/http"
 	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/apigateway"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
@@ -44,11 +47,22 @@ const (
 	retryMaxDelay = 5 * time.Second
 )
 
+// The bounds of one try, real time. Without them a connection that has gone
+// silent would use up the time of a whole call, which has more tries.
+const (
+	dialTimeout   = 3 * time.Second
+	answerTimeout = 5 * time.Second
+)
+
 // Load reads credentials from the usual chain and points the clients at
 // aws.endpoint_url where one is set.
 func Load(ctx context.Context, c config.AWS) (*Clients, error) {
 	options := []func(*awsconfig.LoadOptions) error{
 		awsconfig.WithRegion(globalRegion),
+		// Not a plain http.Client: AWS_CA_BUNDLE is refused with one.
+		awsconfig.WithHTTPClient(awshttp.NewBuildableClient().
+			WithDialerOptions(func(d *net.Dialer) { d.Timeout = dialTimeout }).
+			WithTransportOptions(func(t *http.Transport) { t.ResponseHeaderTimeout = answerTimeout })),
 		// The SDK's own warnings (a connection that ends with its context) say
 		// nothing to an operator; what fails is returned as an error.
 		awsconfig.WithLogger(logging.Nop{}),

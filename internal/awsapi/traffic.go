@@ -31,7 +31,7 @@ type Traffic struct {
 // readPatience bounds one look at the dials. A region that does not answer
 // must cost the caller seconds: it looks again anyway, and a retreat begins
 // with a look.
-const readPatience = 8 * time.Second
+const readPatience = 6 * time.Second
 
 var _ cutover.Traffic = (*Traffic)(nil)
 

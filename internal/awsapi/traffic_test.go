@@ -1,6 +1,7 @@
 package awsapi_test
 
 import (
+	"context"
 	"encoding/xml"
 	"fmt"
 	"net/http"
@@ -361,6 +362,24 @@ func TestReadGivesUp(t *testing.T) {
 	d.traffic.SetPatience(200 * time.Millisecond)
 	_, err := d.traffic.Read(t.Context())
 	wantError(t, err, string(awsapi.NoAnswer))
+}
+
+// A connection that has gone silent must cost one try, not the retreat.
+func TestRetreatTriesAgainWhereNobodyAnswers(t *testing.T) {
+	t.Parallel()
+	d := newDeployed(t)
+	d.weigh(60, 40)
+	d.intercept(func(r request) error {
+		if r.Service == "route53" && r.Method == http.MethodPost {
+			d.intercept(nil)
+			return errSilent
+		}
+		return nil
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // what the driver gives a retreat
+	defer cancel()
+	ok[string](t)(d.traffic.Retreat(ctx, toBlue))
+	same(t, "records", pairs(100, 0), d.records())
 }
 
 func TestCallsAreCounted(t *testing.T) {
