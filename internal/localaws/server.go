@@ -158,10 +158,13 @@ func (s *Server) serveDNS() error {
 					s.log.Error("dns", "error", err)
 				}
 			})
-			context.AfterFunc(s.ctx, func() {
-				server.Shutdown() //nolint:errcheck // Non-fatal: the process ends.
-			})
 		}
+		context.AfterFunc(s.ctx, func() {
+			// The sockets, not dns.Server.Shutdown: that refuses a server whose
+			// goroutine has not begun yet, which then serves for ever.
+			packets.Close() //nolint:errcheck // Non-fatal: the process ends.
+			stream.Close()  //nolint:errcheck // Non-fatal: as above.
+		})
 		return nil
 	}
 	return fmt.Errorf("open the DNS server: %w", err)
