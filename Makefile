@@ -55,6 +55,10 @@ race: functions ## the tests of what runs concurrently, under the race detector
 	$(GO) test -race -timeout 15m ./internal/clock/... ./internal/cutover/... ./internal/health/... ./internal/rehearse/... \
 		./internal/localaws/{fault,wire,cloudwatch,dynamodb,iam,kms,acm,logs,lambda,apigateway,route53}/... ./function/...
 
+.PHONY: sim
+sim: ## simulate the cutover: SEEDS=1000000 many, FROM=n from there on
+	TAPCTL_SIM_SEEDS=$(or $(SEEDS),100000) TAPCTL_SIM_FROM=$(or $(FROM),0) $(GO) test -count=1 -timeout 24h -v -run 'TestSim$$' ./internal/cutover
+
 .PHONY: golden
 golden: build ## rewrite the golden files from what the tests see now
 	$(GO) test ./internal/cli -update

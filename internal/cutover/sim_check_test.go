@@ -26,8 +26,10 @@ func (s *sim) setZone(p *proc, z zone) {
 			s.fail("health checks stay attached", "%v after %v", z, before)
 		}
 	}
+	was := s.truth()
 	s.zone.set(s.now, z)
 	s.writers[dnsDial] = writer{p, s.now}
+	s.measure(p, was)
 }
 
 func (s *sim) setStage(p *proc, st stage) {
@@ -36,7 +38,9 @@ func (s *sim) setStage(p *proc, st stage) {
 	} else if before.base != st.base {
 		s.writers[baseDial] = writer{p, s.now}
 	}
+	was := s.truth()
 	s.stage.set(s.now, st)
+	s.measure(p, was)
 	if p != nil {
 		s.tracef("%s: stage now %+v", p.name, st)
 	}
@@ -85,8 +89,8 @@ func (s *sim) checkIntent(p *proc, next cutover.State) {
 
 // checkSynced: a step settles only once its weights are everywhere.
 func (s *sim) checkSynced(p *proc) {
-	if w := s.writers[dnsDial]; w.proc == nil || w.proc.token > p.token {
-		return // a newer change is not this run's to wait for
+	if w := s.writers[dnsDial]; w.proc == nil || w.proc != p && w.at.After(p.sawAt.Add(-s.opt.staleness)) {
+		return // made since this run looked, by somebody else
 	}
 	id := fmt.Sprintf("C%d", len(s.insync))
 	// A leap of the clock passes for one pause between two looks.
@@ -160,6 +164,32 @@ func (s *sim) checkStale(op *operation, raised time.Time) {
 	for _, other := range s.procs {
 		if other.token > p.token && other.exit == string(cutover.RolledBack) && !other.stopped && other.driven && !op.frozen {
 			s.fail("a rollback outlasts what was under way", "%s: %s to %v lands after %s ended", p.name, op.dial, op.to, other.name)
+		}
+	}
+}
+
+// measure keeps how far and how long a write of an older token undid what a
+// rollback had already reached: the window that fencing leaves.
+func (s *sim) measure(p *proc, was cutover.Setting) {
+	if p == nil {
+		return
+	}
+	truth := s.truth()
+	for _, back := range s.procs {
+		if !back.retreats || !back.driven || back.token <= p.token && back != p {
+			continue
+		}
+		target := back.intent.Target
+		switch {
+		case back != p && stands(was, target) && !stands(truth, target):
+			s.seen["residual: a rollback's target undone"]++
+			if truth.Exposure() > target.Exposure() || truth.CandidateExposure() > 0 {
+				s.seen["residual: of those, with users exposed"]++
+				back.undoneAt = s.now
+			}
+		case !back.undoneAt.IsZero() && stands(truth, target):
+			s.undone = max(s.undone, s.now.Sub(back.undoneAt))
+			back.undoneAt = time.Time{}
 		}
 	}
 }

@@ -22,6 +22,8 @@ type options struct {
 	maxSync                                                   time.Duration // of Route 53
 	outages                                                   map[service]outage
 
+	ambush float64 // chance that a rollback starts just as a write upward is sent
+
 	badAt       time.Time // when green turns bad; zero never
 	falseAlarms float64
 
@@ -106,5 +108,6 @@ func drawHurts(rng *rand.Rand, o *options) {
 	o.stale, o.freeze, o.crash = often(0.2), often(0.01), often(0.01)
 	o.unknown, o.falseAlarms = often(0.3), often(0.005)
 	o.staleness = drawBetween(rng, time.Second, 20*time.Second)
+	o.ambush = often(0.5)
 	o.maxSync = drawBetween(rng, 0, time.Minute)
 }

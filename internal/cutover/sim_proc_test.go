@@ -37,6 +37,7 @@ type proc struct {
 	savedAt     time.Time     // when its newest Save took effect
 	staleLanded int           // writes that landed under a newer token
 	verdict     health.Verdict
+	undoneAt    time.Time       // when users were exposed above the target it had reached
 	saw         cutover.Setting // as last read
 	sawAt       time.Time
 	end         cutover.State

@@ -136,6 +136,7 @@ func (p *proc) drive(watch cutover.Watch, journal cutover.Journal, state cutover
 const (
 	mostTurns = 60_000
 	mostTime  = 12 * time.Hour
+	mostProcs = 8
 )
 
 // play runs a seed through both phases: the hurts, and then, with all of them
@@ -188,9 +189,8 @@ func (s *sim) schedule() {
 
 // restart lets CI, or a person, take up what a crashed run left.
 func (s *sim) restart() {
-	const most = 8
 	for _, p := range s.procs {
-		if !p.over || !p.crashed || len(s.procs) >= most {
+		if !p.over || !p.crashed || len(s.procs) >= mostProcs {
 			continue
 		}
 		p.crashed = false

@@ -43,6 +43,9 @@ func (p *proc) Read(context.Context) (cutover.Setting, error) {
 func (p *proc) begin(d dial, to cutover.Percent) func() {
 	p.op = &operation{proc: p, began: p.sim.now, dial: d, to: to, plan: p.intent, saw: p.saw, sawAt: p.sawAt}
 	p.sim.checkUpward(p, p.op)
+	if s := p.sim; !s.healed && len(s.procs) < mostProcs && s.chance(s.opt.ambush) {
+		s.after(s.between(0, 3*time.Second), func() { s.start(fmt.Sprintf("ambush-%d", len(s.procs)), rollback) })
+	}
 	return func() { p.op = nil }
 }
 

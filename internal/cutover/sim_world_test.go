@@ -31,6 +31,7 @@ type sim struct {
 	healed  bool
 	broken  error // the first invariant that did not hold
 	seen    counts
+	undone  time.Duration    // longest time users were exposed by a write of an older token
 	trace   *strings.Builder // nil: nobody reads it
 	turns   int              // of the scheduler
 }

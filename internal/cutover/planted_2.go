@@ -1,0 +1,9 @@
+//go:build simbug2
+
+package cutover
+
+const (
+	plantedUnknownPasses = false
+	plantedNoReadBack    = true
+	plantedIgnoresFence  = false
+)

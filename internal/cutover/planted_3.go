@@ -1,0 +1,9 @@
+//go:build simbug3
+
+package cutover
+
+const (
+	plantedUnknownPasses = false
+	plantedNoReadBack    = false
+	plantedIgnoresFence  = true
+)
