@@ -10,14 +10,17 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/miekg/dns"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/tapctl/tapctl/internal/awsapi"
+	"github.com/tapctl/tapctl/internal/clock"
 	"github.com/tapctl/tapctl/internal/config"
 	"github.com/tapctl/tapctl/internal/cutover"
 )
@@ -37,6 +40,18 @@ func localenv(ts *testscript.TestScript, neg bool, args []string) {
 	for _, v := range variables {
 		ts.Setenv(v.Name, v.Value)
 	}
+}
+
+// ports puts the ports of the embedded AWS into variables.
+func ports(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, !neg && len(args) == 0, "ports")
+	endpoint, err := url.Parse(ts.Getenv("AWS_ENDPOINT_URL"))
+	ts.Check(err)
+	ts.Setenv("ENDPOINT_PORT", endpoint.Port())
+	_, port, err := net.SplitHostPort(ts.Getenv("TAPCTL_AWS_DNS_SERVER"))
+	ts.Check(err)
+	ts.Setenv("DNS_PORT", port)
+	ts.Setenv("HTTPS_PORT", ts.Getenv("TAPCTL_AWS_HTTPS_PORT"))
 }
 
 // ask is the A record that the embedded DNS server answers with, once.
@@ -106,10 +121,31 @@ func world(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), append(encoded, '\n'), 0o600))
 }
 
+// weights waits until Route 53's records, and not only the answers that its
+// health checks make of them, lead this percent to green.
+func weights(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, !neg && len(args) == 2, "weights NAME PERCENT")
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	clients, err := awsapi.Load(ctx, config.AWS{EndpointURL: ts.Getenv("AWS_ENDPOINT_URL")})
+	ts.Check(err)
+	_, parent, _ := strings.Cut(args[0], ".")
+	zone, err := clients.ZoneID(ctx, parent)
+	ts.Check(err)
+	for {
+		live, err := clients.LiveEdge(ctx, zone, args[0])
+		ts.Check(err)
+		if live.GreenWeight+live.BlueWeight == 100 && strconv.Itoa(live.GreenWeight) == args[1] {
+			return
+		}
+		ts.Check((clock.Real{}).Sleep(ctx, 20*time.Millisecond))
+	}
+}
+
 // get asks for a path of a host N times, each over a connection of its own, as
-// users do, and wants this status every time.
+// users do, and wants this status every time (or, with !, never).
 func get(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, !neg && len(args) == 4, "get HOST PATH STATUS TIMES")
+	want(ts, len(args) == 4, "[!] get HOST PATH STATUS TIMES")
 	pem, err := os.ReadFile(ts.Getenv("TAPCTL_AWS_CA_BUNDLE"))
 	ts.Check(err)
 	roots := x509.NewCertPool()
@@ -127,7 +163,7 @@ func get(ts *testscript.TestScript, neg bool, args []string) {
 		response, err := client.Get("https://" + args[0] + args[1])
 		ts.Check(err)
 		response.Body.Close() //nolint:errcheck // Non-fatal: only the status counts.
-		if fmt.Sprint(response.StatusCode) != args[2] {
+		if got := fmt.Sprint(response.StatusCode); (got == args[2]) == neg {
 			ts.Fatalf("%s%s: %s, want %s", args[0], args[1], response.Status, args[2])
 		}
 	}

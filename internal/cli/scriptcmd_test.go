@@ -20,8 +20,8 @@ import (
 // commands are what the scripts have beside testscript's own.
 var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"exitcode": exitcode, "oneerror": oneerror, "json": jsonFields, "pick": pick, "normal": normal,
-	"start": start, "await": await, "signal": signal, "finish": finish,
-	"localenv": localenv, "dns": dnsShare, "world": world, "get": get, "changed": changed,
+	"start": start, "await": await, "signal": signal, "finish": finish, "until": until,
+	"localenv": localenv, "ports": ports, "dns": dnsShare, "weights": weights, "world": world, "get": get, "changed": changed,
 }
 
 // want ends the script where its line cannot be understood.

@@ -19,7 +19,7 @@ import (
 // background commands tell neither the exit code nor what they say meanwhile.
 type process struct {
 	cmd      *exec.Cmd
-	err      string // file of its stderr
+	out, err string // files of its streams
 	done     chan struct{}
 	result   error
 	signaled time.Time
@@ -47,9 +47,9 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &environment))
 	path, err := exec.LookPath(args[1])
 	ts.Check(err)
-	p := &process{cmd: exec.Command(path, args[2:]...), err: ts.MkAbs(args[0] + ".err"), done: make(chan struct{})}
+	p := &process{cmd: exec.Command(path, args[2:]...), out: ts.MkAbs(args[0] + ".out"), err: ts.MkAbs(args[0] + ".err"), done: make(chan struct{})}
 	p.cmd.Dir, p.cmd.Env = ts.MkAbs("."), environment
-	out, err := os.Create(ts.MkAbs(args[0] + ".out"))
+	out, err := os.Create(p.out)
 	ts.Check(err)
 	story, err := os.Create(p.err)
 	ts.Check(err)
@@ -67,15 +67,23 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 // patience is the real time after which a background process is late.
 const patience = 2 * time.Minute
 
-// await waits until the process has said something on stderr.
+// said is both streams of the process so far.
+func (p *process) said(ts *testscript.TestScript) []byte {
+	out, err := os.ReadFile(p.out)
+	ts.Check(err)
+	story, err := os.ReadFile(p.err)
+	ts.Check(err)
+	return append(out, story...)
+}
+
+// await waits until the process has said something.
 func await(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, !neg && len(args) == 2, "await NAME REGEXP")
 	p, pattern := running(ts, args[0]), regexp.MustCompile(args[1])
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for {
-		text, err := os.ReadFile(p.err)
-		ts.Check(err)
+		text := p.said(ts)
 		if pattern.Match(text) {
 			return
 		}
@@ -86,6 +94,22 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		if (clock.Real{}).Sleep(ctx, 20*time.Millisecond) != nil {
 			ts.Fatalf("%s did not say %q in %v:\n%s", args[0], args[1], patience, text)
+		}
+	}
+}
+
+// until runs a command again and again until its stdout matches.
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, !neg && len(args) >= 2, "until REGEXP COMMAND...")
+	pattern := regexp.MustCompile("(?m)" + args[0])
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for {
+		if err := ts.Exec(args[1], args[2:]...); err == nil && pattern.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		if (clock.Real{}).Sleep(ctx, 100*time.Millisecond) != nil {
+			ts.Fatalf("no match for %q in %v", args[0], patience)
 		}
 	}
 }
@@ -113,9 +137,7 @@ func finish(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s did not end in %v", args[0], patience)
 	}
 	took := (clock.Real{}).Now().Sub(p.signaled)
-	text, err := os.ReadFile(p.err)
-	ts.Check(err)
-	ts.Logf("[%s stderr]\n%s", args[0], text)
+	ts.Logf("[%s]\n%s", args[0], p.said(ts))
 	if code := strconv.Itoa(p.cmd.ProcessState.ExitCode()); code != args[1] {
 		ts.Fatalf("%s: exit code %s, want %s", args[0], code, args[1])
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -105,8 +106,12 @@ func (c *command) printReport(r app.Report) error {
 			c.printf("step %2d  dns %v%%  canary %v%%  exposure %v%%\n", i+1, step.Dials.DNS, step.Dials.Canary, step.Exposure)
 		}
 	}
-	c.printf("outcome: %s: %s\n", r.Outcome, r.Reason)
-	c.printf("traffic: dns %v%% to green, canary %v%%, %v%% of users on green's code\n", r.Dials.DNS, r.Dials.Canary, r.Exposure)
+	seen := ""
+	if r.Outcome == "uncertain" {
+		seen = "last seen at " // nobody read it back
+	}
+	c.printf("outcome: %s: %s\n", r.Outcome, strings.ReplaceAll(r.Reason, "\n", "; "))
+	c.printf("traffic: "+seen+"dns %v%% to green, canary %v%%, %v%% of users on green's code\n", r.Dials.DNS, r.Dials.Canary, r.Exposure)
 	if r.Receipt != nil {
 		c.printReceipt(*r.Receipt)
 	}

@@ -80,7 +80,9 @@ func Line(e cutover.Event) string {
 	if e.Steps > 0 {
 		where = fmt.Sprintf("  [dns %v%% canary %v%% exposure %v%%]", e.Live.DNS, e.Live.Canary, e.Live.Exposure())
 	}
-	return fmt.Sprintf("%s  %-8s %s%s", e.At.UTC().Format(time.RFC3339), e.Kind, e.Text, where)
+	// Joined errors have a line each; a line of the story is one event.
+	text := strings.ReplaceAll(e.Text, "\n", "; ")
+	return fmt.Sprintf("%s  %-8s %s%s", e.At.UTC().Format(time.RFC3339), e.Kind, text, where)
 }
 
 // github marks what went wrong so that it shows beside the run's summary.
