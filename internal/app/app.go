@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/tapctl/tapctl/internal/awsapi"
@@ -32,6 +33,9 @@ type App struct {
 	StateDir string
 	// Stop is closed when a signal asks for the end.
 	Stop <-chan struct{}
+	// Patience bounds each question that a rollback asks before it goes back,
+	// real time; 0 is 5 s.
+	Patience time.Duration
 }
 
 // Refused means that a check failed before anything was changed.
@@ -104,6 +108,16 @@ func (a *App) release(ctx context.Context, held *awsapi.Held) {
 	}
 }
 
+// briefly is a context for one such question. A region that does not answer
+// is what a rollback flees from: it goes back without the answer.
+func (a *App) briefly(ctx context.Context) (context.Context, context.CancelFunc) {
+	patience := a.Patience
+	if patience == 0 {
+		patience = 5 * time.Second
+	}
+	return context.WithTimeout(ctx, patience)
+}
+
 // topologyFile is the local copy, for a rollback that cannot reach the table.
 func (a *App) topologyFile() string {
 	return filepath.Join(a.StateDir, a.Config.StackPrefix()+".topology.json")
@@ -138,6 +152,9 @@ func (a *App) resolver() *net.Resolver {
 	}}
 }
 
+// absolute keeps the search list of the runner's resolver out of a name.
+func absolute(name string) string { return strings.TrimSuffix(name, ".") + "." }
+
 // prober sends requests to one cell under its own name, past the weighted
 // records: the regional domain is dialled, whatever DNS answers for the
 // public name.
@@ -151,7 +168,7 @@ func (a *App) prober(cell topology.Cell) (*health.HTTPProber, error) {
 		Host: cell.ProbeName, Port: a.Config.AWS.HTTPSPort, Path: a.Config.Function.HealthPath,
 		Roots: roots, Timeout: a.Config.Probe.Timeout,
 		Resolve: func(ctx context.Context, _ string) (string, error) {
-			addresses, err := resolver.LookupHost(ctx, cell.RegionalName)
+			addresses, err := resolver.LookupHost(ctx, absolute(cell.RegionalName))
 			if err != nil {
 				return "", fmt.Errorf("resolve %s: %w", cell.RegionalName, err)
 			}

@@ -49,7 +49,7 @@ func (a *App) Rollback(ctx context.Context, ask RollbackAsk) (Report, error) {
 		held.Now = a.Clock.Now
 		return held, nil
 	}}
-	if err := journal.Take(ctx); err != nil {
+	if err := a.takeBriefly(ctx, journal); err != nil {
 		// Non-fatal: a rollback goes on, and asks for the lease again.
 		a.say(cutover.EventTrouble, "going on without lease and journal: %v", err)
 	}
@@ -58,11 +58,19 @@ func (a *App) Rollback(ctx context.Context, ask RollbackAsk) (Report, error) {
 			a.release(ctx, held)
 		}
 	}()
-	live, readErr := traffic.Read(ctx)
+	look, cancel := a.briefly(ctx)
+	live, readErr := traffic.Read(look)
+	cancel()
 	target := a.target(ctx, live, readErr == nil, ask)
 	state := cutover.StartRetreat(a.Clock.Now().UTC().Format("20060102T150405Z"), target, a.plan(nil, false, false), a.Clock.Now())
 	a.say(cutover.EventRetreat, "rolling back to %s", target)
 	return a.drive(ctx, traffic, nil, journal, state)
+}
+
+func (a *App) takeBriefly(ctx context.Context, journal *cutover.LateJournal) error {
+	call, cancel := a.briefly(ctx)
+	defer cancel()
+	return journal.Take(call)
 }
 
 // target is where the last shift said a retreat goes; without a journal, where
@@ -71,14 +79,15 @@ func (a *App) target(ctx context.Context, live cutover.Setting, liveKnown bool, 
 	if ask.ToBlue {
 		return cutover.Setting{Base: cutover.Forwarder}
 	}
-	shift, found, err := a.control().Shift(ctx)
+	call, cancel := a.briefly(ctx)
+	defer cancel()
+	shift, found, err := a.control().Shift(call)
 	return cutover.RetreatTarget(shift, err == nil && found, live, liveKnown)
 }
 
 // findTopology asks the control table in both regions and then the local copy.
 func (a *App) findTopology(ctx context.Context) (topology.Topology, error) {
-	// Bounded well below the SDK's own patience: the local copy is good enough.
-	call, cancel := context.WithTimeout(ctx, 5*time.Second)
+	call, cancel := a.briefly(ctx) // the local copy is good enough
 	defer cancel()
 	top, err := a.control().Topology(call)
 	if err == nil {
@@ -129,13 +138,13 @@ func (a *App) receipt(ctx context.Context, traffic *awsapi.Traffic, end cutover.
 // observedShare is the percent of DNS answers that lead to green.
 func (a *App) observedShare(ctx context.Context, top topology.Topology) (float64, error) {
 	resolver := a.resolver()
-	green, err := resolver.LookupHost(ctx, top.Target.RegionalName)
+	green, err := resolver.LookupHost(ctx, absolute(top.Target.RegionalName))
 	if err != nil {
 		return 0, fmt.Errorf("resolve %s: %w", top.Target.RegionalName, err)
 	}
 	seen := 0
 	for range dnsSamples {
-		answers, err := resolver.LookupHost(ctx, top.RecordName)
+		answers, err := resolver.LookupHost(ctx, absolute(top.RecordName))
 		if err != nil {
 			return 0, fmt.Errorf("resolve %s: %w", top.RecordName, err)
 		}

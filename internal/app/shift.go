@@ -194,30 +194,31 @@ func (a *App) nothingToDo(ctx context.Context, traffic *awsapi.Traffic) (Report,
 }
 
 // alarmsAtStart applies on_alarm_at_start: a shift that begins under a red
-// alarm would go back at once, or, worse, be told apart from nothing.
+// alarm would go back at once, or, worse, be told apart from nothing. One that
+// was begun before is not refused but judged: users are on green, and a red
+// alarm sends them back.
 func (a *App) alarmsAtStart(ctx context.Context, top topology.Topology, state cutover.State) (ignore []string, err error) {
-	if state.Phase == cutover.Retreating || len(top.Alarms) == 0 {
+	if state.Touched || len(top.Alarms) == 0 {
 		return nil, nil
 	}
-	states, err := awsapi.Alarms{Clients: a.Clients}.ReadAlarms(ctx, alarmRefs(top), a.Clock.Now())
+	refs, now := alarmRefs(top), a.Clock.Now()
+	states, err := awsapi.Alarms{Clients: a.Clients}.ReadAlarms(ctx, refs, now)
 	if err != nil {
 		return nil, err
 	}
-	for _, finding := range health.Alarms(alarmRefs(top), states, a.Clock.Now(), nil) {
-		if finding.Verdict != health.Unhealthy {
-			continue
-		}
-		if a.Config.Shift.OnAlarmAtStart == "refuse" || state.Step > 0 {
-			return nil, &Refused{
-				Cause: fmt.Errorf("before the first change: %s %s", finding.Source, finding.Detail),
-				Next:  "wait for it to clear, or start anyway with --on-alarm-at-start ignore",
+	next := "wait for it to clear, or start anyway with --on-alarm-at-start ignore"
+	if a.Config.Shift.OnAlarmAtStart == "ignore" {
+		next = "tapctl deploy" // an alarm that does not exist cannot be ignored
+		for _, s := range states {
+			if s.State == "ALARM" {
+				ignore = append(ignore, s.Name+"@"+s.Region)
+				a.say(cutover.EventTrouble, "alarm %s (%s) is red at the start and ignored, as configured", s.Name, s.Region)
 			}
 		}
 	}
-	for _, s := range states {
-		if s.State == "ALARM" {
-			ignore = append(ignore, s.Name+"@"+s.Region)
-			a.say(cutover.EventTrouble, "alarm %s (%s) is red at the start and ignored, as configured", s.Name, s.Region)
+	for _, finding := range health.Alarms(refs, states, now, ignore) {
+		if finding.Verdict == health.Unhealthy {
+			return nil, &Refused{Cause: fmt.Errorf("before the first change: %s %s", finding.Source, finding.Detail), Next: next}
 		}
 	}
 	return ignore, nil

@@ -1,0 +1,55 @@
+package app
+
+import (
+	"context"
+
+	"github.com/tapctl/tapctl/internal/awsapi"
+	"github.com/tapctl/tapctl/internal/cutover"
+	"github.com/tapctl/tapctl/internal/health"
+	"github.com/tapctl/tapctl/internal/infra"
+	"github.com/tapctl/tapctl/internal/topology"
+)
+
+// AlarmsAtStart is alarmsAtStart.
+func (a *App) AlarmsAtStart(ctx context.Context, top topology.Topology, state cutover.State) ([]string, error) {
+	return a.alarmsAtStart(ctx, top, state)
+}
+
+// Receipt is receipt.
+func (a *App) Receipt(ctx context.Context, top topology.Topology, end cutover.State) *Receipt {
+	return a.receipt(ctx, awsapi.NewTraffic(a.Clients, top), end)
+}
+
+// Target is target.
+func (a *App) Target(ctx context.Context, live cutover.Setting, liveKnown bool, ask RollbackAsk) cutover.Setting {
+	return a.target(ctx, live, liveKnown, ask)
+}
+
+// FindTopology is findTopology.
+func (a *App) FindTopology(ctx context.Context) (topology.Topology, error) {
+	return a.findTopology(ctx)
+}
+
+// StepsOf is what a stepLog makes of the events of a run that began at s.
+func StepsOf(s cutover.State, events ...cutover.Event) []StepReport {
+	log := newStepLog(s)
+	for _, e := range events {
+		log.note(e)
+	}
+	return log.steps
+}
+
+// Wanted tells whether a deploy that was asked for these cells updates the
+// side's.
+func Wanted(cells string, side topology.Side, exists bool) bool {
+	return (&deployment{ask: DeployAsk{Cells: cells}}).wanted(side, exists)
+}
+
+// SmokeOnce is smokeOnce of a deploy of this version.
+func SmokeOnce(ctx context.Context, version string, get func(context.Context) (health.Answer, error), canary, base bool) error {
+	d := &deployment{ask: DeployAsk{API: infra.Artifact{Version: version}}}
+	return d.smokeOnce(ctx, get, canary, base)
+}
+
+// Refuse is refused.
+func Refuse(err error) error { return refused(err) }

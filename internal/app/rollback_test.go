@@ -1,0 +1,264 @@
+package app_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/tapctl/tapctl/internal/app"
+	"github.com/tapctl/tapctl/internal/awsapi"
+	"github.com/tapctl/tapctl/internal/cutover"
+	"github.com/tapctl/tapctl/internal/topology"
+)
+
+// keepCopy writes the local copy of the topology.
+func (w *world) keepCopy(t *testing.T, top topology.Topology) {
+	t.Helper()
+	encoded := ok[[]byte](t)(json.Marshal(top))
+	if err := os.WriteFile(filepath.Join(w.StateDir, "shop-prod.topology.json"), encoded, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The region a rollback flees from may be the one that holds lease, journal
+// and stage, and it may simply not answer. DNS has to move all the same.
+func TestRollbackFromARegionThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Config.Lease.Heartbeat = 10000 * time.Hour // of its fast clock: no beat is due
+	w.keepCopy(t, w.top)
+	w.weigh(40, 60)
+	w.set(greenRegion, silent)
+	w.set(blueRegion, silent) // the control table's replica
+	type ended struct {
+		report app.Report
+		err    error
+	}
+	done := make(chan ended, 1)
+	go func() {
+		report, err := w.Rollback(t.Context(), app.RollbackAsk{})
+		done <- ended{report, err}
+	}()
+	limit, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	select {
+	case <-w.batches:
+	case <-limit.Done():
+		t.Error("no record was changed within 20 s")
+	}
+	if got := w.weights(); got != "100/0" {
+		t.Errorf("weights: want 100/0, got %s", got)
+	}
+	// Now that it says no, the run ends: green's stage was never seen at its
+	// target, and that is not called a rollback.
+	w.set(greenRegion, refuses)
+	w.set(blueRegion, refuses)
+	end := <-done
+	if end.err != nil || end.report.Outcome != "uncertain" || end.report.NextCommand != "tapctl status, then tapctl rollback" {
+		t.Errorf("want uncertain, got %+v, %v", end.report, end.err)
+	}
+	if !w.heard("using the local copy of the topology") || !w.heard("going on without lease and journal") {
+		t.Errorf("it was not told what the rollback went without: %q", w.told)
+	}
+}
+
+func TestTopologyIsFound(t *testing.T) {
+	t.Parallel()
+	kept := func(w *world) topology.Topology {
+		top := w.top
+		top.Team = "from the local copy"
+		return top
+	}
+	t.Run("in the table", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.makeControl()
+		w.keepCopy(t, kept(w))
+		same(t, "topology", w.top, ok[topology.Topology](t)(w.FindTopology(t.Context())))
+	})
+	t.Run("in its replica", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.makeControl()
+		w.keepCopy(t, kept(w))
+		w.Patience = 2 * time.Second
+		w.set(greenRegion, silent)
+		same(t, "topology", w.top, ok[topology.Topology](t)(w.FindTopology(t.Context())))
+	})
+	t.Run("in the local copy", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.makeControl()
+		w.keepCopy(t, kept(w))
+		w.set(greenRegion, refuses)
+		w.set(blueRegion, refuses)
+		same(t, "topology", kept(w), ok[topology.Topology](t)(w.FindTopology(t.Context())))
+	})
+	t.Run("nowhere", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		if _, err := w.FindTopology(t.Context()); !errors.Is(err, awsapi.ErrNoTopology) {
+			t.Errorf("want ErrNoTopology, got %v", err)
+		}
+		_, err := w.Rollback(t.Context(), app.RollbackAsk{})
+		if exitCode(err) != 3 || !strings.Contains(err.Error(), "nothing is deployed under this team and environment") {
+			t.Errorf("want a refusal, got %v", err)
+		}
+	})
+	t.Run("incomplete", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		top := w.top
+		top.Target.RestAPI = ""
+		w.keepCopy(t, top)
+		if _, err := w.FindTopology(t.Context()); err == nil || !strings.Contains(err.Error(), "target.rest_api is missing") {
+			t.Errorf("want to be told what is missing, got %v", err)
+		}
+	})
+}
+
+func TestTarget(t *testing.T) {
+	t.Parallel()
+	toBlue := cutover.Setting{Base: cutover.Forwarder}
+	migrating := cutover.Setting{Dials: cutover.Dials{DNS: 40, Canary: 40}, Base: cutover.Forwarder, LiveVersion: "1"}
+	releasing := cutover.Setting{Dials: cutover.Dials{DNS: 100, Canary: 20}, Base: cutover.Live, LiveVersion: "3"}
+	release := cutover.Setting{Dials: cutover.Dials{DNS: 100}, Base: cutover.Live, LiveVersion: "2"}
+	tests := []struct {
+		name    string
+		journal *cutover.State
+		live    cutover.Setting
+		known   bool
+		ask     app.RollbackAsk
+		want    cutover.Setting
+	}{
+		{"the journal's", &cutover.State{ID: "s", Target: release}, migrating, true, app.RollbackAsk{}, release},
+		{"the journal's, the dials unseen", &cutover.State{ID: "s", Target: release}, cutover.Setting{}, false, app.RollbackAsk{}, release},
+		{"no journal, migrating", nil, migrating, true, app.RollbackAsk{}, toBlue},
+		{"no journal, releasing", nil, releasing, true, app.RollbackAsk{}, cutover.Setting{Dials: cutover.Dials{DNS: 100}, Base: cutover.Live, LiveVersion: "3"}},
+		{"nothing is known", nil, cutover.Setting{}, false, app.RollbackAsk{}, toBlue},
+		{"asked for blue", &cutover.State{ID: "s", Target: release}, releasing, true, app.RollbackAsk{ToBlue: true}, toBlue},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.Patience = time.Minute
+			w.makeControl()
+			if test.journal != nil {
+				w.journal(*test.journal)
+			}
+			same(t, "target", test.want, w.Target(t.Context(), test.live, test.known, test.ask))
+		})
+	}
+}
+
+// serveDNS answers the green region's name with 127.0.0.3, and one of every
+// n questions for the public name too; the others get 127.0.0.2. n = 0 is none.
+func serveDNS(t *testing.T, top topology.Topology, n int64) (address string) {
+	t.Helper()
+	packets := ok[net.PacketConn](t)(net.ListenPacket("udp", "127.0.0.1:0"))
+	var asked atomic.Int64
+	server := &dns.Server{PacketConn: packets, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, question *dns.Msg) {
+		reply := new(dns.Msg).SetReply(question)
+		q := question.Question[0]
+		address := "127.0.0.3"
+		switch {
+		case q.Name != public+"." && q.Name != top.Target.RegionalName+".":
+			reply.Rcode = dns.RcodeNameError
+		case q.Qtype != dns.TypeA:
+		default:
+			if q.Name == public+"." && (n == 0 || asked.Add(1)%n != 0) {
+				address = "127.0.0.2"
+			}
+			reply.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: q.Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 60}, A: net.ParseIP(address)}}
+		}
+		if err := w.WriteMsg(reply); err != nil {
+			t.Error(err)
+		}
+	})}
+	ended := make(chan error, 1)
+	go func() { ended <- server.ActivateAndServe() }()
+	t.Cleanup(func() {
+		packets.Close() //nolint:errcheck // Non-fatal: the test is over.
+		<-ended
+	})
+	return packets.LocalAddr().String()
+}
+
+func TestReceipt(t *testing.T) {
+	t.Parallel()
+	times := cutover.Receipt{FaultSeen: start, Decided: start.Add(time.Second), CallsSent: start.Add(2 * time.Second), InSync: start.Add(3 * time.Second)}
+	back := cutover.State{Phase: cutover.RolledBack, Touched: true, Receipt: times}
+	green := back
+	green.Target.DNS = 100
+	tests := []struct {
+		name  string
+		end   cutover.State
+		every int64
+		share float64
+	}{
+		{"all back", back, 0, 100},
+		{"a quarter still gets green", back, 4, 75},
+		{"a release stays on green", green, 1, 100},
+		{"a release, half of it gone astray", green, 2, 50},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.Config.AWS.DNSServer = serveDNS(t, w.top, test.every)
+			before := w.Clock.Now()
+			got := w.Receipt(t.Context(), w.top, test.end)
+			if got.ObservedShareBack == nil || *got.ObservedShareBack != test.share {
+				t.Errorf("observed share: want %v, got %v", test.share, got.ObservedShareBack)
+			}
+			if passed := got.TTLPassed.Sub(before); passed < time.Minute {
+				t.Errorf("the TTL cannot have passed after %v", passed)
+			}
+			got.TTLPassed, got.ObservedShareBack = time.Time{}, nil
+			same(t, "the core's times", &app.Receipt{FaultSeen: times.FaultSeen, Decided: times.Decided, CallsSent: times.CallsSent, InSync: times.InSync}, got)
+		})
+	}
+}
+
+func TestReceiptSaysOnlyWhatWasSeen(t *testing.T) {
+	t.Parallel()
+	done := make(chan struct{})
+	close(done)
+	tests := []struct {
+		name string
+		end  cutover.State
+		stop <-chan struct{}
+	}{
+		{"not back", cutover.State{Phase: cutover.Uncertain, Touched: true}, nil},
+		{"nothing was changed", cutover.State{Phase: cutover.RolledBack}, nil},
+		{"a signal wants the process gone", cutover.State{Phase: cutover.RolledBack, Touched: true}, done},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.Config.AWS.DNSServer = serveDNS(t, w.top, 0)
+			w.Stop = test.stop
+			same(t, "receipt", &app.Receipt{}, w.Receipt(t.Context(), w.top, test.end))
+		})
+	}
+	t.Run("DNS does not answer", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.Config.AWS.DNSServer = serveDNS(t, topology.Topology{}, 0) // knows nothing of green
+		got := w.Receipt(t.Context(), w.top, cutover.State{Phase: cutover.RolledBack, Touched: true})
+		if got.ObservedShareBack != nil || got.TTLPassed.IsZero() || !w.heard("the observed share is not known") {
+			t.Errorf("receipt: %+v, told %q", got, w.told)
+		}
+	})
+}
