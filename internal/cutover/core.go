@@ -66,9 +66,10 @@ func absorbWrite(s State, o Observation) State {
 // look proves nothing, since a read may be old; a foreign value that stays is
 // final, and green's health is not waited for meanwhile.
 func suspect(s State, o Observation, foreign string) (State, []Action) {
-	if s.ForeignSince.IsZero() {
+	if s.ForeignSince.IsZero() || unwatched(s, o) > 0 {
 		s.ForeignSince = o.Now
 	}
+	s.WatchedAt = o.Now
 	switch {
 	case o.Now.Sub(s.ForeignSince) >= s.Plan.Linger:
 		return finish(s, Uncertain, foreign)
@@ -317,7 +318,7 @@ func nextRetreat(s State, o Observation) (State, []Action) {
 	if s.Unsynced && s.Change != "" && o.InSync {
 		s.Unsynced, s.Receipt.InSync = false, o.Now
 	}
-	switch late := o.Now.After(s.PhaseAt.Add(s.Plan.SyncTimeout)); {
+	switch late := o.Now.After(s.Receipt.ReadBack.Add(s.Plan.SyncTimeout)); {
 	case s.Stopped:
 		return finish(s, RolledBack, s.Reason)
 	case o.Now.Before(s.Receipt.ReadBack.Add(s.Plan.Linger)):

@@ -105,7 +105,7 @@ type run struct {
 	state    State
 	write    WriteResult
 	journal  string
-	savedAt  time.Time // by the wall: when the last Save that succeeded began; zero after one that did not
+	savedAt  time.Time // by the wall: when this tick's Save began, if it succeeded
 	fenced   bool
 	finished bool
 	beatAt   time.Time
@@ -129,7 +129,7 @@ func (r *run) tick(ctx context.Context) {
 		}
 	}
 	r.state = next
-	r.write = WriteResult{}
+	r.write, r.savedAt = WriteResult{}, time.Time{}
 	r.tell(o, actions)
 	for _, action := range actions {
 		r.perform(ctx, action, o)

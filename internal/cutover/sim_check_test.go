@@ -2,6 +2,7 @@ package cutover_test
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/tapctl/tapctl/internal/cutover"
@@ -46,18 +47,37 @@ func (s *sim) setStage(p *proc, st stage) {
 	}
 }
 
-// bakeWatch counts the healthy looks since the journal was told of the bake.
-type bakeWatch struct{ looks int }
+// bakeWatch counts the healthy looks since the journal was told of the bake,
+// and remembers the first and the newest of a row of unknown ones.
+type bakeWatch struct {
+	looks         int
+	first, newest time.Time
+}
 
-func (b *bakeWatch) look(v health.Verdict) {
+func (s *sim) look(p *proc, v health.Verdict) {
+	b := &p.bake
+	baking := p.intent.Phase == cutover.Baking || p.intent.Phase == cutover.Confirming
+	if held := b.newest.Sub(b.first); baking && held > p.intent.Plan.HoldTimeout+p.intent.Plan.Linger+2*opTimeout {
+		s.fail("no verdict is waited for for ever", "%s: unknown for %v", p.name, held)
+	}
 	if v == health.Healthy {
 		b.looks++
+	}
+	if v != health.Unknown {
+		b.first = time.Time{}
+	} else if b.first.IsZero() {
+		b.first = s.now
+	}
+	b.newest = s.now
+	if b.first.IsZero() {
+		b.newest = time.Time{}
 	}
 }
 
 // checkIntent holds what a run journals next against what it saw.
 func (s *sim) checkIntent(p *proc, next cutover.State) {
 	before := p.intent
+	s.checkWaits(p, next)
 	baking := before.Phase == cutover.Baking || before.Phase == cutover.Confirming
 	up := next.Step > before.Step ||
 		next.Phase == cutover.Promoting && before.Phase != cutover.Promoting ||
@@ -77,18 +97,38 @@ func (s *sim) checkIntent(p *proc, next cutover.State) {
 		}
 	}
 	if next.Phase != before.Phase {
-		p.bake.looks = 0
-	}
-	if next.Phase == cutover.Settling && before.Phase == cutover.Syncing && (next.Plan.SyncTimeout > s.opt.maxSync || before.Change != "") {
-		s.checkSynced(p)
+		p.bake, p.phaseAt = bakeWatch{}, s.now
 	}
 	if p.retreats && next.Phase != cutover.Retreating && next.Phase != cutover.RolledBack && next.Phase != cutover.Uncertain {
 		s.fail("nothing rises after a retreat began", "%s journals %s", p.name, next.Phase)
 	}
 }
 
-// checkSynced: a step settles only once its weights are everywhere.
+// checkWaits holds the waits of a run, and the age of what it decides upon.
+func (s *sim) checkWaits(p *proc, next cutover.State) {
+	before, leap := p.intent, min(p.skew, time.Minute) // a leap passes for one pause
+	holds := next.Phase == before.Phase && next.Step == before.Step && next.Tries == before.Tries
+	goesOn := next.Phase == cutover.Completed || next.Phase == cutover.RolledBack && next.Touched || next.Phase == cutover.Turning || next.Phase == cutover.Promoting
+	if age := s.now.Sub(p.sawAt); goesOn && !holds && !p.lateTake && !next.Stopped && !p.sawAt.IsZero() && age > 2*opTimeout {
+		s.fail("no decision rests on an old look", "%s: %s upon a look of %v ago", p.name, next.Phase, age)
+	}
+	if before.Phase == cutover.Settling && next.Phase == cutover.Baking && s.now.Sub(p.phaseAt)+leap < next.Plan.Settle {
+		s.fail("a step settles before it bakes", "%s: %v of %v", p.name, s.now.Sub(p.phaseAt), next.Plan.Settle)
+	}
+	holder := s.table.lease.Token == p.token
+	settles := next.Phase == cutover.Settling && before.Phase != cutover.Settling ||
+		next.Phase == cutover.RolledBack && before.Phase == cutover.Retreating && !next.Stopped
+	if settles && holder && (next.Plan.SyncTimeout > s.opt.maxSync || before.Change != "") {
+		s.checkSynced(p)
+	}
+}
+
+// checkSynced: a step settles, and a retreat ends, only once its weights are
+// everywhere.
 func (s *sim) checkSynced(p *proc) {
+	if w := s.writers[dnsDial]; w.proc != p && p.retreats {
+		return // a rollback that found the records at its target
+	}
 	if w := s.writers[dnsDial]; w.proc == nil || w.proc != p && w.at.After(p.sawAt.Add(-s.opt.staleness)) {
 		return // made since this run looked, by somebody else
 	}
@@ -105,6 +145,9 @@ func (s *sim) checkUpward(p *proc, op *operation) {
 	intent := p.intent
 	if p.retreats || intent.Phase == cutover.Retreating {
 		s.fail("nothing rises after a retreat began", "%s: %s to %v", p.name, op.dial, op.to)
+	}
+	if p.fenced {
+		s.fail("a fenced run turns nothing", "%s: %s to %v", p.name, op.dial, op.to)
 	}
 	if p.verdict == health.Unhealthy {
 		s.fail("nothing rises while unhealthy", "%s: %s to %v", p.name, op.dial, op.to)
@@ -174,6 +217,7 @@ func (s *sim) measure(p *proc, was cutover.Setting) {
 	if p == nil {
 		return
 	}
+	p.wrote = true
 	truth := s.truth()
 	for _, back := range s.procs {
 		if !back.retreats || !back.driven || back.token <= p.token && back != p {
@@ -215,7 +259,11 @@ func (s *sim) checkEnd(p *proc) {
 		if p.end.Touched {
 			s.checkRolledBack(p, truth, meddled)
 		}
-	case cutover.Held, cutover.Uncertain, cutover.Turning, cutover.Syncing, cutover.Settling, cutover.Baking, cutover.Promoting, cutover.Confirming, cutover.Retreating:
+	case cutover.Uncertain:
+		if strings.Contains(p.end.Reason, "somebody else") && !s.othersWrote(p) {
+			s.fail("uncertain only with cause", "%s: %s", p.name, p.end.Reason)
+		}
+	case cutover.Held, cutover.Turning, cutover.Syncing, cutover.Settling, cutover.Baking, cutover.Promoting, cutover.Confirming, cutover.Retreating:
 	}
 }
 
@@ -241,6 +289,16 @@ func (s *sim) meddled(p *proc, within time.Duration) bool {
 		}
 	}
 	return false
+}
+
+// othersWrote tells whether anybody else ever turned a dial.
+func (s *sim) othersWrote(p *proc) bool {
+	for _, other := range s.procs {
+		if other != p && other.wrote {
+			return true
+		}
+	}
+	return s.seen["human"] > 0
 }
 
 func stands(live, target cutover.Setting) bool {

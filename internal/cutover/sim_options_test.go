@@ -61,7 +61,7 @@ func drawOptions(rng *rand.Rand) options {
 		}
 		return when
 	}
-	o.second, o.rollback, o.signal = at(0.25), at(0.2), at(0.1)
+	o.second, o.rollback, o.signal = at(0.25), at(0.2), at(0.2)
 	o.human, o.leap = at(0.1), at(0.15)
 	if rng.Float64() < 0.25 {
 		o.badAt = start.Add(drawBetween(rng, 0, span))
@@ -69,7 +69,7 @@ func drawOptions(rng *rand.Rand) options {
 	for _, name := range []service{route53Service, stageService, aliasService, tableService, watchService} {
 		if rng.Float64() < 0.07 {
 			from := start.Add(drawBetween(rng, 0, span))
-			o.outages[name] = outage{from, from.Add(drawBetween(rng, 10*time.Second, 5*time.Minute))}
+			o.outages[name] = outage{from, from.Add(drawBetween(rng, 10*time.Second, 12*time.Minute))}
 		}
 	}
 	return o
@@ -84,7 +84,7 @@ func drawShift(rng *rand.Rand, o *options) {
 	o.ask = cutover.Ask{Step: pick(25, 34, 50, 100), To: pick(50, 100, 100, 100), Via: []cutover.Via{cutover.ViaBoth, cutover.ViaBoth, cutover.ViaDNS, cutover.ViaCanary}[rng.IntN(4)]}
 	o.plan = cutover.Plan{
 		Settle: drawBetween(rng, 15*time.Second, time.Minute), Bake: drawBetween(rng, 30*time.Second, 4*time.Minute),
-		SyncTimeout: drawBetween(rng, 45*time.Second, 2*time.Minute), HoldTimeout: drawBetween(rng, time.Minute, 5*time.Minute),
+		SyncTimeout: drawBetween(rng, 45*time.Second, 3*time.Minute), HoldTimeout: drawBetween(rng, time.Minute, 5*time.Minute),
 		Poll: drawBetween(rng, 5*time.Second, 15*time.Second), Linger: 75 * time.Second, WriteTries: 4, RetreatTries: 12,
 		HoldOnSignal: rng.Float64() < 0.3,
 	}
@@ -109,5 +109,5 @@ func drawHurts(rng *rand.Rand, o *options) {
 	o.unknown, o.falseAlarms = often(0.3), often(0.005)
 	o.staleness = drawBetween(rng, time.Second, 20*time.Second)
 	o.ambush = often(0.5)
-	o.maxSync = drawBetween(rng, 0, time.Minute)
+	o.maxSync = drawBetween(rng, 0, 100*time.Second)
 }

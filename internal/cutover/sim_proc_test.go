@@ -2,6 +2,7 @@ package cutover_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -31,8 +32,13 @@ type proc struct {
 	token       int64      // 0: none
 	driven      bool       // the driver runs
 	crashed     bool
+	followed    bool // another run was started in its place
 	retreats    bool
 	bake        bakeWatch
+	phaseAt     time.Time     // when it told the journal of its phase
+	lateTake    bool          // it asked for the lease after its last look was judged
+	wrote       bool          // it turned a dial
+	fenced      bool          // it was told of a newer token
 	intent      cutover.State // as last handed to the journal
 	savedAt     time.Time     // when its newest Save took effect
 	staleLanded int           // writes that landed under a newer token
@@ -94,6 +100,7 @@ func (p *proc) pause(d time.Duration) {
 		s.tracef("%s: suspended for %v", p.name, frozen)
 		s.seen["suspended"]++
 		d += frozen
+		p.bake.first, p.bake.newest = time.Time{}, time.Time{}
 		if p.op != nil {
 			p.op.frozen = true
 		}
@@ -228,7 +235,7 @@ func (p *proc) Judge(_ context.Context, _ time.Time, _ health.Sides) health.Asse
 		finding.Verdict, finding.Detail = health.Unknown, err.Error()
 	}
 	p.verdict = finding.Verdict
-	p.bake.look(p.verdict)
+	s.look(p, p.verdict)
 	return health.Fold(finding)
 }
 
@@ -236,13 +243,20 @@ func (p *proc) Judge(_ context.Context, _ time.Time, _ health.Sides) health.Asse
 func (p *proc) Save(_ context.Context, state cutover.State) error {
 	p.sim.checkIntent(p, state)
 	p.intent = state
-	return p.call(tableService, "save "+string(state.Phase), func() error {
+	return p.heed(tableService, "save "+string(state.Phase), func() error {
 		if p.sim.table.lease.Token != p.token {
 			return cutover.ErrFenced
 		}
 		p.savedAt = p.sim.now
 		return p.sim.table.save(state)
 	})
+}
+
+// heed is a call whose answer may be that another run has taken the lease.
+func (p *proc) heed(svc service, name string, effect func() error) error {
+	err := p.call(svc, name, effect)
+	p.fenced = p.fenced || errors.Is(err, cutover.ErrFenced)
+	return err
 }
 
 // Beat implements cutover.Journal.
@@ -252,7 +266,7 @@ func (p *proc) Beat(context.Context) error {
 }
 
 func (p *proc) extend(name string, until time.Time) error {
-	return p.call(tableService, name, func() error {
+	return p.heed(tableService, name, func() error {
 		if p.sim.table.lease.Token != p.token {
 			return cutover.ErrFenced
 		}

@@ -24,6 +24,7 @@ func (p *proc) owner() string {
 // take is Take of the control table, or Seize.
 func (p *proc) take(purpose string, seize bool) error {
 	s := p.sim
+	p.lateTake = p.driven
 	now := simClock{p}.Now()
 	want := cutover.Lease{Owner: p.owner(), Purpose: purpose, Expires: now.Add(s.opt.ttl)}
 	return p.call(tableService, "lease for "+purpose, func() error {
@@ -187,13 +188,14 @@ func (s *sim) schedule() {
 	}
 }
 
-// restart lets CI, or a person, take up what a crashed run left.
+// restart lets CI, or a person, take up what a crashed or held run left.
 func (s *sim) restart() {
 	for _, p := range s.procs {
-		if !p.over || !p.crashed || len(s.procs) >= mostProcs {
+		held := p.exit == string(cutover.Held)
+		if !p.over || p.followed || !p.crashed && !held || len(s.procs) >= mostProcs {
 			continue
 		}
-		p.crashed = false
+		p.followed = true
 		name := fmt.Sprintf("after-%s", p.name)
 		body := shift(cutover.Intent{Resume: true})
 		if s.chance(0.3) {
@@ -207,6 +209,7 @@ func (s *sim) restart() {
 // must be where the journal says.
 func (s *sim) heal() {
 	s.healed = true
+	s.opt.maxSync = min(s.opt.maxSync, 30*time.Second)
 	// A clock that leapt may have taken the lease far ahead of the others'.
 	s.now = s.now.Add(s.opt.ttl + 2*opTimeout)
 	if until := s.table.lease.Expires; until.After(s.now) {
@@ -224,7 +227,11 @@ func (s *sim) heal() {
 			return
 		}
 	}
+	newest, found, _ := s.table.load()
 	p := s.finish("last-rollback", rollback)
+	if s.broken == nil && found && p.end.Target != newest.Target {
+		s.fail("a rollback goes where the journal says", "target %v, journal %v", p.end.Target, newest.Target)
+	}
 	if s.broken == nil && (p.exit != string(cutover.RolledBack) || !stands(s.truth(), p.end.Target) || s.table.state.Phase != cutover.RolledBack) {
 		s.fail("healed, a rollback ends at its target", "%s: %s, truth %v, target %v, journal %s", p.exit, p.end.Reason, s.truth(), p.end.Target, s.table.state.Phase)
 	}
@@ -255,7 +262,7 @@ func (s *sim) checkResumed(p *proc, before cutover.Setting, newest cutover.State
 			s.fail("healed, a resume ends", "%s of a shift in %s", p.exit, newest.Phase)
 		}
 	case p.exit == string(cutover.Uncertain):
-		if turnedByNobody(before, newest) {
+		if s.seen["human"] == 0 && turnedByNobody(before, newest) {
 			s.fail("healed, a resume ends", "uncertain (%s) at %v, journal last %v want %v", p.end.Reason, before, newest.Last, newest.Want)
 		}
 	case p.exit != string(cutover.Completed) && p.exit != string(cutover.RolledBack):
@@ -269,7 +276,8 @@ func (s *sim) checkResumed(p *proc, before cutover.Setting, newest cutover.State
 
 // turnedByNobody is true where every dial stands at a value of the journal's.
 func turnedByNobody(live cutover.Setting, newest cutover.State) bool {
-	want := cutover.Resume(newest, start).Want
-	return (live.DNS == newest.Last.DNS || live.DNS == want.DNS) && (live.Canary == newest.Last.Canary || live.Canary == want.Canary) &&
+	want, step := newest.Want, newest.Plan.Steps[newest.Step]
+	return (live.DNS == newest.Last.DNS || live.DNS == want.DNS || live.DNS == step.DNS) &&
+		(live.Canary == newest.Last.Canary || live.Canary == want.Canary || live.Canary == step.Canary) &&
 		(live.Base == newest.Last.Base || live.Base == want.Base) && (live.LiveVersion == newest.Last.LiveVersion || live.LiveVersion == want.LiveVersion)
 }

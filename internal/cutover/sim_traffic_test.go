@@ -35,7 +35,7 @@ func (p *proc) Read(context.Context) (cutover.Setting, error) {
 	if err != nil {
 		return cutover.Setting{}, err
 	}
-	p.saw, p.sawAt = got, at
+	p.saw, p.sawAt, p.lateTake = got, at, false
 	return got, nil
 }
 
@@ -86,8 +86,13 @@ func (p *proc) change(name string, apply func() error) (string, error) {
 		if last := s.writers[dnsDial]; !last.at.IsZero() && s.now.Sub(last.at) < 300e6 {
 			return errPrior
 		}
+		before := s.zone.last()
 		if err := apply(); err != nil {
 			return err
+		}
+		if s.zone.last() == before {
+			id = fmt.Sprintf("C%d", len(s.insync)) // nothing new to spread
+			return nil
 		}
 		id = fmt.Sprintf("C%d", len(s.insync)+1)
 		s.insync[id] = s.now.Add(s.between(0, s.opt.maxSync))
@@ -187,7 +192,7 @@ func (p *proc) pointLive(version string, op *operation) error {
 		}
 		a.live, a.revision = version, a.revision+1
 		s.alias.set(s.now, a)
-		s.writers[liveDial] = writer{p, s.now}
+		s.writers[liveDial], p.wrote = writer{p, s.now}, true
 		s.tracef("%s: alias live at %s", p.name, version)
 		return nil
 	})
@@ -197,6 +202,9 @@ func (p *proc) pointLive(version string, op *operation) error {
 // order that the seed draws.
 func (p *proc) Retreat(_ context.Context, to cutover.Setting) (change string, err error) {
 	p.retreats = true
+	if p.fenced {
+		p.sim.fail("a fenced run turns nothing", "%s: retreat to %v", p.name, to)
+	}
 	var stageErr, dnsErr error
 	parts := []func(){
 		func() { stageErr = p.retreatStage(to) },

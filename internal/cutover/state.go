@@ -152,7 +152,8 @@ type State struct {
 	Unsynced bool `json:"unsynced,omitempty"`
 	// HeldIn is the phase that a held shift goes on from.
 	HeldIn Phase `json:"held_in,omitempty"`
-	// WatchedAt is the last look of this phase that had a healthy verdict.
+	// WatchedAt is the last look of this phase that counted: in a bake, one
+	// with a healthy verdict.
 	WatchedAt time.Time `json:"watched_at,omitzero"`
 	// ForeignSince is when a dial was first seen where this run did not put it.
 	ForeignSince time.Time `json:"foreign_since,omitzero"`
