@@ -31,6 +31,10 @@ func Next(s State, o Observation) (State, []Action) {
 	case o.Stop:
 		return retreat(s, o, "signal received")
 	}
+	if !o.LiveKnown && o.Health.Verdict == health.Unhealthy {
+		// A region that fails its users often fails its control plane too.
+		return retreat(s, o, o.Health.Reason())
+	}
 	if !o.LiveKnown {
 		return hold(s, o, "the dials could not be read: "+o.ReadError)
 	}

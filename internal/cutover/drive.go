@@ -140,6 +140,13 @@ func (r *run) observe(ctx context.Context) Observation {
 	o := Observation{Write: r.write}
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
+	if r.state.Phase != Retreating {
+		// A look that hangs must not use up the seconds CI leaves after a
+		// signal: the retreat needs none of what it would have found.
+		var stopLooking context.CancelFunc
+		call, stopLooking = r.untilStop(call)
+		defer stopLooking()
+	}
 	began := r.Wall.Now()
 	live, err := r.Traffic.Read(call)
 	o.Live, o.LiveKnown = live, err == nil
@@ -154,8 +161,12 @@ func (r *run) observe(ctx context.Context) Observation {
 		// Non-fatal: not knowing is not being in sync, and that wait is bounded.
 		o.InSync, _ = r.Traffic.InSync(call, change)
 	}
-	if r.Watch != nil && r.state.Phase != Retreating && o.LiveKnown {
-		o.Health = r.Watch.Judge(call, r.state.StepAt, health.Sides{Base: live.Canary < 100, Canary: live.Canary > 0})
+	if r.Watch != nil && r.state.Phase != Retreating {
+		serving := live
+		if !o.LiveKnown {
+			serving = r.state.Last
+		}
+		o.Health = r.Watch.Judge(call, r.state.StepAt, health.Sides{Base: serving.Canary < 100, Canary: serving.Canary > 0})
 	} else {
 		o.Health = health.Assessment{Verdict: health.Unknown}
 	}
@@ -264,22 +275,29 @@ func (r *run) change(allowed bool, what string, write func() (string, error)) {
 	r.emit(EventWrite, what, now)
 }
 
+// untilStop is a context that a signal ends.
+func (r *run) untilStop(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-r.Stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
 // wait sleeps, and wakes early for a signal.
 func (r *run) wait(ctx context.Context, d time.Duration) {
 	if r.stopped() && r.state.Phase != Retreating {
 		return
 	}
-	sleep, cancel := context.WithCancel(ctx)
-	defer cancel()
+	sleep, cancel := ctx, context.CancelFunc(func() {})
 	if r.state.Phase != Retreating {
-		go func() {
-			select {
-			case <-r.Stop:
-				cancel()
-			case <-sleep.Done():
-			}
-		}()
+		sleep, cancel = r.untilStop(ctx)
 	}
+	defer cancel()
 	// Non-fatal: an early end of the pause only means an earlier look.
 	_ = r.Clock.Sleep(sleep, d)
 }
