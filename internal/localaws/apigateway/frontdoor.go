@@ -255,10 +255,16 @@ func write(w http.ResponseWriter, a answer) {
 
 // count records the request under both sets of dimensions AWS has. There is
 // none for the canary.
+//
+// A datapoint is dated by its request's beginning, as AWS does. How long the
+// request took is real time: dated by the scaled clock's own beginning, three
+// real seconds would reach the metric minutes late, when no alarm looks back
+// that far.
 func (s *Service) count(x *exchange, a answer, took time.Duration) {
 	if s.options.Metrics == nil {
 		return
 	}
+	began := s.options.Clock.Now().Add(-took)
 	one := func(yes bool) float64 {
 		if yes {
 			return 1
@@ -267,7 +273,7 @@ func (s *Service) count(x *exchange, a answer, took time.Duration) {
 	}
 	for _, dimensions := range []map[string]string{{"ApiName": x.apiName}, {"ApiName": x.apiName, "Stage": x.stage.StageName}} {
 		record := func(name string, value float64, unit string) {
-			s.options.Metrics.Record(x.now, x.region, "AWS/ApiGateway", name, dimensions, value, unit)
+			s.options.Metrics.Record(began, x.region, "AWS/ApiGateway", name, dimensions, value, unit)
 		}
 		record("Count", 1, "Count")
 		record("4XXError", one(a.status >= 400 && a.status < 500), "Count")

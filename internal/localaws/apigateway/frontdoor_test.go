@@ -344,6 +344,23 @@ func TestHeadersOfTheFunction(t *testing.T) {
 	}
 }
 
+// TestASlowRequestReachesItsMetricInTime: seconds of real time are minutes of
+// a scaled clock. Dated by that clock's beginning of the request, the datapoint
+// of a slow one would come when no alarm looks back that far.
+func TestASlowRequestReachesItsMetricInTime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(o *apigateway.Options) { o.StageUpdateDelay = -1 })
+	w.app("", nil)
+	w.lambdas.answer = func(context.Context, call) (string, string, error) {
+		w.clock.Advance(3 * time.Minute)
+		return `{"statusCode":200}`, "", nil
+	}
+	must[reply](t)(w.ask(http.MethodGet, "https://api.example.com/x", nil, nil))
+	if late := w.clock.Now().Sub(w.sink.dated); late > time.Minute {
+		t.Errorf("the datapoint of a request that took real milliseconds is dated %v back", late)
+	}
+}
+
 func TestMetricsAndAccessLogs(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(o *apigateway.Options) { o.StageUpdateDelay = -1 })

@@ -88,14 +88,16 @@ func (l *lambdas) last(t *testing.T) call {
 type sink struct {
 	mu      sync.Mutex
 	metrics map[string][]float64
+	dated   time.Time // of the newest datapoint
 	lines   map[string][]string
 }
 
-func (s *sink) Record(_ time.Time, region, namespace, name string, dimensions map[string]string, value float64, _ string) {
+func (s *sink) Record(at time.Time, region, namespace, name string, dimensions map[string]string, value float64, _ string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := strings.Join([]string{region, namespace, name, fmt.Sprint(dimensions)}, " ")
 	s.metrics[key] = append(s.metrics[key], value)
+	s.dated = at
 }
 
 func (s *sink) Append(_ time.Time, region, group, _ string, message string) error {
