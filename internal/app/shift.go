@@ -104,11 +104,10 @@ func (a *App) Shift(ctx context.Context, ask ShiftAsk) (Report, error) {
 	if err != nil {
 		return Report{}, refused(err)
 	}
-	ignore, err := a.alarmsAtStart(ctx, top, state)
-	if err != nil {
+	if state.Ignored, err = a.alarmsAtStart(ctx, top, state); err != nil {
 		return Report{}, refused(err)
 	}
-	watch, err := a.watcher(top, ignore)
+	watch, err := a.watcher(top, state.Ignored)
 	if err != nil {
 		return Report{}, refused(err)
 	}
@@ -199,7 +198,7 @@ func (a *App) nothingToDo(ctx context.Context, traffic *awsapi.Traffic) (Report,
 // alarm sends them back.
 func (a *App) alarmsAtStart(ctx context.Context, top topology.Topology, state cutover.State) (ignore []string, err error) {
 	if state.Touched || len(top.Alarms) == 0 {
-		return nil, nil
+		return state.Ignored, nil
 	}
 	refs, now := alarmRefs(top), a.Clock.Now()
 	states, err := awsapi.Alarms{Clients: a.Clients}.ReadAlarms(ctx, refs, now)

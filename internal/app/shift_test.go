@@ -96,6 +96,7 @@ func TestAlarmsAtStart(t *testing.T) {
 		// Users are on green: refusing would leave them there.
 		{"red on resuming is judged", "refuse", map[string]cwtypes.StateValue{"a": green, "b": red}, cutover.State{Step: 1, Touched: true, Phase: cutover.Turning}, nil, "", ""},
 		{"red on resuming is not ignored", "ignore", map[string]cwtypes.StateValue{"a": green, "b": red}, cutover.State{Step: 1, Touched: true, Phase: cutover.Turning}, nil, "", ""},
+		{"red on resuming stays ignored if it was", "refuse", map[string]cwtypes.StateValue{"a": green, "b": red}, cutover.State{Step: 1, Touched: true, Phase: cutover.Turning, Ignored: []string{"b@" + greenRegion}}, []string{"b@" + greenRegion}, "", ""},
 		{"a retreat asks no alarm", "refuse", map[string]cwtypes.StateValue{"a": red, "b": red}, cutover.State{Touched: true, Phase: cutover.Retreating}, nil, "", ""},
 		{"held before any change begins anew", "refuse", map[string]cwtypes.StateValue{"a": red, "b": green}, cutover.State{Phase: cutover.Turning}, nil, "alarm a (eu-central-1) in ALARM", ""},
 	}

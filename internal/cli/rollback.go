@@ -15,11 +15,7 @@ func (c *command) rollbackCommand() *cobra.Command {
 from. It needs credentials and the topology (from either region's control table,
 or the local copy); it consults no alarm and waits for no lease.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := c.load(nil)
-			if err != nil {
-				return err
-			}
-			a, err := c.app(cmd.Context(), cfg)
+			a, err := c.ready(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -45,11 +41,7 @@ func (c *command) promoteCommand() *cobra.Command {
 		Use:   "promote",
 		Short: "Make green's candidate live once every user is on it",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := c.load(nil)
-			if err != nil {
-				return err
-			}
-			a, err := c.app(cmd.Context(), cfg)
+			a, err := c.ready(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -76,6 +76,16 @@ func (c *command) app(ctx context.Context, cfg config.Config) (*app.App, error) 
 	}, nil
 }
 
+// ready loads the configuration and wires one run, for commands that add
+// nothing to either.
+func (c *command) ready(ctx context.Context) (*app.App, error) {
+	cfg, err := c.load(nil)
+	if err != nil {
+		return nil, err
+	}
+	return c.app(ctx, cfg)
+}
+
 // owner names this run to others, and where its log can be read.
 func (c *command) owner() (owner, url string) {
 	host, err := os.Hostname()

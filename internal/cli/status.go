@@ -16,13 +16,9 @@ func (c *command) statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Show where traffic is: dials, exposure, alarms, lease, DNS answers",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := c.load(nil)
-			if err != nil {
-				return err
-			}
 			ctx, cancel := c.untilStopped(cmd.Context())
 			defer cancel()
-			a, err := c.app(ctx, cfg)
+			a, err := c.ready(ctx)
 			if err != nil {
 				return err
 			}

@@ -150,6 +150,9 @@ type State struct {
 	// Unsynced is set before weights are written and cleared once they are in
 	// sync: with no Change, the reply that named it was lost.
 	Unsynced bool `json:"unsynced,omitempty"`
+	// Ignored are the alarms, "NAME@REGION", that were red before the first
+	// change and that the operator chose to leave out.
+	Ignored []string `json:"ignored_alarms,omitempty"`
 	// HeldIn is the phase that a held shift goes on from.
 	HeldIn Phase `json:"held_in,omitempty"`
 	// WatchedAt is the last look of this phase that counted: in a bake, one
