@@ -243,13 +243,16 @@ func (p *proc) Judge(_ context.Context, _ time.Time, _ health.Sides) health.Asse
 func (p *proc) Save(_ context.Context, state cutover.State) error {
 	p.sim.checkIntent(p, state)
 	p.intent = state
-	return p.heed(tableService, "save "+string(state.Phase), func() error {
+	done := p.sim.leases.begin(leaseOp{kind: saveLease, token: p.token})
+	err := p.heed(tableService, "save "+string(state.Phase), func() error {
 		if p.sim.table.lease.Token != p.token {
 			return cutover.ErrFenced
 		}
 		p.savedAt = p.sim.now
 		return p.sim.table.save(state)
 	})
+	done(0, err)
+	return err
 }
 
 // heed is a call whose answer may be that another run has taken the lease.
@@ -266,11 +269,14 @@ func (p *proc) Beat(context.Context) error {
 }
 
 func (p *proc) extend(name string, until time.Time) error {
-	return p.heed(tableService, name, func() error {
+	done := p.sim.leases.begin(leaseOp{kind: extendLease, token: p.token, until: until})
+	err := p.heed(tableService, name, func() error {
 		if p.sim.table.lease.Token != p.token {
 			return cutover.ErrFenced
 		}
 		p.sim.table.lease.Expires = until
 		return nil
 	})
+	done(0, err)
+	return err
 }

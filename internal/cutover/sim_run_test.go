@@ -27,13 +27,20 @@ func (p *proc) take(purpose string, seize bool) error {
 	p.lateTake = p.driven
 	now := simClock{p}.Now()
 	want := cutover.Lease{Owner: p.owner(), Purpose: purpose, Expires: now.Add(s.opt.ttl)}
-	return p.call(tableService, "lease for "+purpose, func() error {
+	kind := takeLease
+	if seize {
+		kind = seizeLease
+	}
+	done := s.leases.begin(leaseOp{kind: kind, owner: want.Owner, now: now, until: want.Expires})
+	err := p.call(tableService, "lease for "+purpose, func() error {
 		if !seize && s.table.lease.HeldBy(want.Owner, now) {
 			return &cutover.LeaseHeld{Lease: s.table.lease}
 		}
 		p.token = s.grant(want).Token
 		return nil
 	})
+	done(p.token, err)
+	return err
 }
 
 func (p *proc) loadJournal() (state cutover.State, found bool, err error) {
@@ -61,7 +68,7 @@ func shift(ask cutover.Intent) func(*proc) {
 		} else {
 			p.drive(p, p, state)
 		}
-		_ = p.extend("release", time.UnixMilli(0)) // it expires by itself
+		_ = p.extend("release", time.UnixMilli(0).UTC()) // it expires by itself
 	}
 }
 
@@ -102,7 +109,7 @@ func rollback(p *proc) {
 	plan.Steps, plan.Promote = nil, false
 	p.drive(nil, journal, cutover.StartRetreat(p.name, target, plan, simClock{p}.Now()))
 	if p.token > 0 {
-		_ = p.extend("release", time.UnixMilli(0))
+		_ = p.extend("release", time.UnixMilli(0).UTC())
 	}
 }
 

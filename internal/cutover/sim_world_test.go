@@ -32,6 +32,7 @@ type sim struct {
 	broken  error // the first invariant that did not hold
 	seen    counts
 	undone  time.Duration    // longest time users were exposed by a write of an older token
+	leases  *leaseLog        // nil: nobody reads it
 	trace   *strings.Builder // nil: nobody reads it
 	turns   int              // of the scheduler
 }
