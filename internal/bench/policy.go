@@ -180,7 +180,6 @@ type budget struct {
 	weight    float64
 	next      int // second of the next step
 	end       int
-	stepStart int
 	wholeFrom int // second at which weight reached 1; 0 before
 }
 

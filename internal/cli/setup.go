@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -92,7 +93,11 @@ func (c *command) owner() (owner, url string) {
 	if err != nil {
 		host = "unknown-host"
 	}
-	owner = fmt.Sprintf("%s/%d", host, os.Getpid())
+	// Two containers may share host name and process id; the same owner may
+	// take its own live lease, so no two runs may look the same.
+	unique := make([]byte, 4)
+	rand.Read(unique) //nolint:errcheck // crypto/rand never fails
+	owner = fmt.Sprintf("%s/%d-%x", host, os.Getpid(), unique)
 	switch {
 	case c.Env("GITHUB_RUN_ID") != "":
 		url = fmt.Sprintf("%s/%s/actions/runs/%s", c.Env("GITHUB_SERVER_URL"), c.Env("GITHUB_REPOSITORY"), c.Env("GITHUB_RUN_ID"))

@@ -63,7 +63,7 @@ func shift(ask cutover.Intent) func(*proc) {
 			p.exit = "nothing to do"
 		} else if err != nil {
 			p.refuse(err)
-		} else if a := p.Judge(nil, p.sim.now, health.Sides{}); a.Verdict == health.Unhealthy {
+		} else if a := p.Judge(context.Background(), p.sim.now, health.Sides{}); a.Verdict == health.Unhealthy {
 			p.refuse(errors.New("alarm at the start: " + a.Verdict.String()))
 		} else {
 			p.drive(p, p, state)
@@ -82,7 +82,7 @@ func (p *proc) prepare(ask cutover.Intent) (cutover.State, error) {
 	if err != nil || resumed {
 		return state, err
 	}
-	live, err := p.Read(nil)
+	live, err := p.Read(context.Background())
 	if err != nil {
 		return cutover.State{}, err
 	}
@@ -101,8 +101,8 @@ func rollback(p *proc) {
 	journal := &cutover.LateJournal{Open: func(context.Context) (cutover.Journal, error) {
 		return p, p.take("rollback", true)
 	}}
-	_ = journal.Take(nil) // a rollback goes on without
-	live, readErr := p.Read(nil)
+	_ = journal.Take(context.Background()) // a rollback goes on without
+	live, readErr := p.Read(context.Background())
 	newest, found, err := p.loadJournal()
 	target := cutover.RetreatTarget(newest, err == nil && found, live, readErr == nil)
 	plan := p.sim.opt.plan
