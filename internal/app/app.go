@@ -140,8 +140,8 @@ func (a *App) roots() (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// resolver asks aws.dns_server, or the system's where none is set.
-func (a *App) resolver() *net.Resolver {
+// Resolver asks aws.dns_server, or the system's where none is set.
+func (a *App) Resolver() *net.Resolver {
 	server := a.Config.AWS.DNSServer
 	if server == "" {
 		return net.DefaultResolver
@@ -163,7 +163,7 @@ func (a *App) prober(cell topology.Cell) (*health.HTTPProber, error) {
 	if err != nil {
 		return nil, err
 	}
-	resolver := a.resolver()
+	resolver := a.Resolver()
 	return health.NewHTTPProber(health.Endpoint{
 		Host: cell.ProbeName, Port: a.Config.AWS.HTTPSPort, Path: a.Config.Function.HealthPath,
 		Roots: roots, Timeout: a.Config.Probe.Timeout,

@@ -137,7 +137,7 @@ func (a *App) receipt(ctx context.Context, traffic *awsapi.Traffic, end cutover.
 
 // observedShare is the percent of DNS answers that lead to green.
 func (a *App) observedShare(ctx context.Context, top topology.Topology) (float64, error) {
-	resolver := a.resolver()
+	resolver := a.Resolver()
 	green, err := resolver.LookupHost(ctx, absolute(top.Target.RegionalName))
 	if err != nil {
 		return 0, fmt.Errorf("resolve %s: %w", top.Target.RegionalName, err)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"slices"
 	"strings"
@@ -227,11 +226,7 @@ func (s *saboteur) Clear() error {
 
 // FrontDoor implements rehearse.Saboteur.
 func (s *saboteur) FrontDoor() string {
-	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, network, s.cfg.AWS.DNSServer)
-	}}
-	addresses, err := resolver.LookupHost(s.ctx, s.cfg.ProbeName(s.cfg.TargetRegion))
+	addresses, err := s.op.app.Resolver().LookupHost(s.ctx, s.cfg.ProbeName(s.cfg.TargetRegion))
 	if err != nil || len(addresses) == 0 {
 		return ""
 	}

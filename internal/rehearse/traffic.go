@@ -150,14 +150,7 @@ func (c *client) do(ctx context.Context, r *Request) error {
 	case 2:
 		path = "/items?limit=5"
 	}
-	url := "https://" + net.JoinHostPort(c.target.Host, strconv.Itoa(c.target.Port)) + path
-	request, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	request.Host = c.target.Host
-	request.Header.Set("Content-Type", "application/json")
-	response, err := c.http.Do(request)
+	response, err := c.request(ctx, method, path, body)
 	if err != nil {
 		return err
 	}
@@ -165,6 +158,18 @@ func (c *client) do(ctx context.Context, r *Request) error {
 	r.Status, r.Side, r.Alias = response.StatusCode, response.Header.Get("X-Tapctl-Side"), response.Header.Get("X-Tapctl-Alias")
 	_, err = io.Copy(io.Discard, response.Body)
 	return err
+}
+
+// request asks the public name on the connection of the day.
+func (c *client) request(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
+	url := "https://" + net.JoinHostPort(c.target.Host, strconv.Itoa(c.target.Port)) + path
+	request, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	request.Host = c.target.Host
+	request.Header.Set("Content-Type", "application/json")
+	return c.http.Do(request)
 }
 
 // SeedItems is how many items exist before the traffic begins.
@@ -178,14 +183,7 @@ func Seed(ctx context.Context, target Target) error {
 	}
 	for i := range SeedItems {
 		body := fmt.Appendf(nil, `{"id":"seed-%d","note":"seeded"}`, i)
-		url := "https://" + net.JoinHostPort(target.Host, strconv.Itoa(target.Port)) + "/items"
-		request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
-		if err != nil {
-			return err
-		}
-		request.Host = target.Host
-		request.Header.Set("Content-Type", "application/json")
-		response, err := c.http.Do(request)
+		response, err := c.request(ctx, http.MethodPost, "/items", body)
 		if err != nil {
 			return fmt.Errorf("seed items: %w", err)
 		}
