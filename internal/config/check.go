@@ -26,8 +26,12 @@ var (
 	tagPattern = regexp.MustCompile(`^[\p{L}\p{N}_.:/=+@-][\p{L}\p{N} _.:/=+@-]{0,127}$`)
 	// No character that a resource policy takes for a wildcard: the path is
 	// open to everybody, and only it must be.
-	pathPattern = regexp.MustCompile(`^/[A-Za-z0-9._~/-]*$`)
-	hostPattern = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	pathPattern     = regexp.MustCompile(`^/[A-Za-z0-9._~/-]*$`)
+	documentPattern = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
+	bucketPattern   = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+	tablePattern    = regexp.MustCompile(`^[A-Za-z0-9_.-]{3,255}$`)
+	zonePattern     = regexp.MustCompile(`^[A-Z0-9]{4,32}$`)
+	hostPattern     = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 )
 
 // retentionDays are the values CloudWatch Logs accepts.
@@ -85,6 +89,8 @@ func (c Config) check() []Problem {
 	k.matches("purpose", c.Purpose, tagPattern, tagValue)
 	c.checkCIDR(&k)
 	c.checkDomain(&k)
+	c.checkSource(&k)
+	c.checkAssets(&k)
 	c.checkFunction(&k)
 	c.checkShift(&k)
 	c.checkRest(&k)
@@ -98,16 +104,28 @@ func (c Config) checkCIDR(k *checker) {
 	if len(c.AllowedCIDR) == 0 {
 		k.add("allowed_cidr", "", "required: at least one CIDR; 0.0.0.0/0 lets everybody in")
 	}
-	for _, text := range c.AllowedCIDR {
+	k.prefixes("allowed_cidr", c.AllowedCIDR)
+	k.prefixes("domain.checker_cidr", c.Domain.CheckerCIDR)
+	v6 := func(text string) bool { p, err := netip.ParsePrefix(text); return err == nil && p.Addr().Is6() }
+	if c.Domain.Dualstack && len(c.AllowedCIDR) > 0 && !c.OpenToAll() && !slices.ContainsFunc(c.AllowedCIDR, v6) {
+		k.add("allowed_cidr", strings.Join(c.AllowedCIDR, ", "), "has no IPv6 network while domain.dualstack is on: every user who comes by IPv6 would be refused")
+	}
+}
+
+func (c *checker) prefixes(key string, texts []string) {
+	for _, text := range texts {
 		prefix, err := netip.ParsePrefix(text)
 		switch {
 		case err != nil:
-			k.add("allowed_cidr", text, "not a CIDR: want an address and a prefix length, like 203.0.113.0/24")
+			c.add(key, text, "not a CIDR: want an address and a prefix length, like 203.0.113.0/24")
 		case prefix.Masked() != prefix:
-			k.add("allowed_cidr", text, "has host bits set; did you mean %s?", prefix.Masked())
+			c.add(key, text, "has host bits set; did you mean %s?", prefix.Masked())
 		}
 	}
 }
+
+// OpenToAll tells whether everybody may call the API.
+func (c Config) OpenToAll() bool { return slices.Contains(c.AllowedCIDR, "0.0.0.0/0") }
 
 func (c Config) checkDomain(k *checker) {
 	k.matches("domain.name", c.Domain.Name, hostPattern, "a lower-case DNS name like api.example.com")
@@ -131,6 +149,7 @@ func (c Config) checkFunction(k *checker) {
 	k.between("function.memory_mb", float64(c.Function.MemoryMB), 128, 10240)
 	// API Gateway gives up after 29 s, so a longer function can only be billed.
 	k.duration("function.timeout", c.Function.Timeout, time.Second, 29*time.Second)
+	k.duration("function.secret_ttl", c.Function.SecretTTL, time.Second, 24*time.Hour)
 	if !pathPattern.MatchString(c.Function.HealthPath) {
 		k.add("function.health_path", c.Function.HealthPath, "want a path starting with /, of letters, digits and . _ ~ - /")
 	}
@@ -162,6 +181,44 @@ func CheckArtifact(path string) error {
 		}
 	}
 	return fmt.Errorf("has no file bootstrap at its root, which provided.al2023 runs")
+}
+
+func (c Config) checkSource(k *checker) {
+	e := c.Source.External
+	switch {
+	case e.URL != "" && e.AliasName != "":
+		k.add("source.external.url", e.URL, "name the external source by url or by alias_name, not by both")
+	case e.URL != "":
+		u, err := url.Parse(e.URL)
+		if err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+			k.add("source.external.url", e.URL, "want an https URL without user, query and fragment, like https://old.example.net")
+		} else if u.Hostname() == c.Domain.Name {
+			k.add("source.external.url", e.URL, "is the public name itself: requests that the forwarder sends there would come back to it")
+		}
+	case e.AliasName != "":
+		k.matches("source.external.alias_name", e.AliasName, hostPattern, "a DNS name")
+		k.matches("source.external.alias_zone", e.AliasZone, zonePattern, "the hosted zone id of the alias target, like Z2FDTNDATAQYW2")
+	case e.AliasZone != "":
+		k.add("source.external.alias_zone", e.AliasZone, "needs source.external.alias_name")
+	}
+	if c.Table.Adopt != "" {
+		k.matches("table.adopt", c.Table.Adopt, tablePattern, "the name of a DynamoDB table")
+	}
+	if c.Brake.KillRegion != "" {
+		k.matches("brake.kill_region", c.Brake.KillRegion, regionPattern, "an AWS region like us-west-2")
+	}
+	k.duration("retire.after", c.Retire.After, 0, 90*24*time.Hour)
+	k.duration("retire.quiet", c.Retire.Quiet, time.Minute, 24*time.Hour)
+	k.between("retire.max_requests", float64(c.Retire.MaxRequests), 0, 1e6)
+}
+
+func (c Config) checkAssets(k *checker) {
+	if c.Assets.Adopt != "" {
+		k.matches("assets.adopt", c.Assets.Adopt, bucketPattern, "the name of an S3 bucket")
+	}
+	k.matches("assets.index_document", c.Assets.IndexDocument, documentPattern, "a file name without a slash")
+	k.matches("assets.error_document", c.Assets.ErrorDocument, documentPattern, "a file name without a slash")
+	k.between("assets.old_version_days", float64(c.Assets.OldVersionDays), 1, 3650)
 }
 
 func (c Config) checkShift(k *checker) {

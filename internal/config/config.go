@@ -19,11 +19,16 @@ type Config struct {
 	AllowedCIDR  []string `mapstructure:"allowed_cidr"`
 
 	Domain   Domain   `mapstructure:"domain"`
+	Source   Source   `mapstructure:"source"`
+	Table    Table    `mapstructure:"table"`
+	Assets   Assets   `mapstructure:"assets"`
 	Function Function `mapstructure:"function"`
 	Shift    Shift    `mapstructure:"shift"`
 	Lease    Lease    `mapstructure:"lease"`
 	Probe    Probe    `mapstructure:"probe"`
 	Alarms   Alarms   `mapstructure:"alarms"`
+	Brake    Brake    `mapstructure:"brake"`
+	Retire   Retire   `mapstructure:"retire"`
 	Logs     Logs     `mapstructure:"logs"`
 	Infra    Infra    `mapstructure:"infra"`
 	AWS      AWS      `mapstructure:"aws"`
@@ -33,6 +38,66 @@ type Config struct {
 type Domain struct {
 	Name string `mapstructure:"name"` // the name users call: api.example.com
 	Zone string `mapstructure:"zone"` // the hosted zone it lives in: example.com
+	// Dualstack adds IPv6: AAAA records beside the A records, turned together.
+	Dualstack bool `mapstructure:"dualstack"`
+	// CheckerCIDR is where Route 53's health checkers come from; empty asks
+	// AWS for its published ranges. Only used where allowed_cidr is narrow.
+	CheckerCIDR []string `mapstructure:"checker_cidr"`
+}
+
+// Source is the blue side where tapctl did not create it.
+type Source struct {
+	External External `mapstructure:"external"`
+}
+
+// External is a source that somebody else runs: tapctl creates no cell for it
+// and never changes it. One of the two ways to name it is given.
+type External struct {
+	// URL is where the forwarder sends requests: https://old.example.net. The
+	// weighted record of blue takes over what the public name's record holds.
+	URL string `mapstructure:"url"`
+	// AliasName and AliasZone are what an alias record would lead to (the
+	// target's DNS name and its hosted zone id). The forwarder connects there
+	// and speaks TLS under the public name, as a user of blue does.
+	AliasName string `mapstructure:"alias_name"`
+	AliasZone string `mapstructure:"alias_zone"`
+}
+
+// Set tells whether the source is external.
+func (e External) Set() bool { return e.URL != "" || e.AliasName != "" }
+
+// Table is the application's table.
+type Table struct {
+	// Adopt is the name of a table that exists in source_region: tapctl adds a
+	// replica where it has none in target_region, and changes nothing else.
+	Adopt string `mapstructure:"adopt"`
+}
+
+// Assets are the two buckets and the website in them.
+type Assets struct {
+	// Adopt is the name of a bucket that exists in source_region: tapctl
+	// replicates it and leaves its settings alone.
+	Adopt         string `mapstructure:"adopt"`
+	IndexDocument string `mapstructure:"index_document"`
+	ErrorDocument string `mapstructure:"error_document"`
+	CacheControl  string `mapstructure:"cache_control"` // of what 'assets sync' uploads, but for HTML
+	// OldVersionDays is how long overwritten and deleted objects are kept.
+	OldVersionDays int `mapstructure:"old_version_days"`
+}
+
+// Brake is the operator's switch that needs no tapctl.
+type Brake struct {
+	// KillRegion has the alarm on the metric GreenKill, which an operator can
+	// send when both regions of the migration are in trouble. Default: a region
+	// that is neither of them.
+	KillRegion string `mapstructure:"kill_region"`
+}
+
+// Retire is what must be true before blue goes for good.
+type Retire struct {
+	After       time.Duration `mapstructure:"after"`        // green has had all traffic this long
+	Quiet       time.Duration `mapstructure:"quiet"`        // the time looked back for requests at blue
+	MaxRequests int           `mapstructure:"max_requests"` // more of them in that time, and somebody is still there
 }
 
 // Function is the application's own code and how it runs.
@@ -43,6 +108,7 @@ type Function struct {
 	MemoryMB     int           `mapstructure:"memory_mb"`
 	Timeout      time.Duration `mapstructure:"timeout"`
 	HealthPath   string        `mapstructure:"health_path"`
+	SecretTTL    time.Duration `mapstructure:"secret_ttl"` // how long the function keeps the secret's value
 }
 
 // Shift is the default plan of a shift. Percents are 0..100.
@@ -116,8 +182,10 @@ func Defaults() Config {
 		Purpose:     "region migration",
 		AllowedCIDR: []string{"0.0.0.0/0"},
 		Function: Function{
-			Architecture: "arm64", MemoryMB: 256, Timeout: 10 * time.Second, HealthPath: "/healthz",
+			Architecture: "arm64", MemoryMB: 256, Timeout: 10 * time.Second, HealthPath: "/healthz", SecretTTL: 5 * time.Minute,
 		},
+		Assets: Assets{IndexDocument: "index.html", ErrorDocument: "404.html", CacheControl: "public, max-age=300", OldVersionDays: 30},
+		Retire: Retire{After: 24 * time.Hour, Quiet: 15 * time.Minute, MaxRequests: 5},
 		Shift: Shift{
 			Step: 10, To: 100, Bake: 5 * time.Minute, Settle: 2 * time.Minute, SyncTimeout: 5 * time.Minute,
 			HoldTimeout: 10 * time.Minute, Poll: 15 * time.Second, MaxExposure: 100,

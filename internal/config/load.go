@@ -225,8 +225,8 @@ func wrongType(v reflect.Value, parts []string) error {
 	if v.Type() == durationType {
 		return errors.New(`want a duration with its unit, like "5m" or "90s"`)
 	}
-	return fmt.Errorf("want a %s", map[reflect.Kind]string{
-		reflect.String: "text", reflect.Int: "whole number", reflect.Float64: "number", reflect.Slice: "list",
+	return fmt.Errorf("want %s", map[reflect.Kind]string{
+		reflect.String: "a text", reflect.Int: "a whole number", reflect.Float64: "a number", reflect.Slice: "a list", reflect.Bool: "true or false",
 	}[v.Kind()])
 }
 

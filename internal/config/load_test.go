@@ -169,10 +169,29 @@ var values = map[string]valueRow{
 		longLabel + ".example.com": "longer than 64 characters", longLabel + "a.example.com": "a lower-case DNS name",
 		strings.Repeat("a.", 115) + "example.com": "longer than 253 characters",
 	}},
-	"domain.zone":           {[]string{"example.com"}, map[string]string{`""`: "required", "com": "a lower-case DNS name", "example.com.": "a lower-case DNS name"}},
-	"function.api":          {nil, map[string]string{"missing.zip": "cannot be read as a zip", "tapctl.yaml": "cannot be read as a zip"}},
-	"function.forward":      {nil, map[string]string{"missing.zip": "cannot be read as a zip"}},
-	"function.architecture": {[]string{"arm64", "x86_64"}, map[string]string{"amd64": "want one of: arm64, x86_64", `""`: "want one of"}},
+	"domain.zone":         {[]string{"example.com"}, map[string]string{`""`: "required", "com": "a lower-case DNS name", "example.com.": "a lower-case DNS name"}},
+	"domain.dualstack":    {[]string{"true", "false"}, map[string]string{"maybe": "want true or false", "[true]": "want true or false"}},
+	"domain.checker_cidr": {[]string{"[192.0.2.0/24]", `["2001:db8::/32"]`}, map[string]string{"[192.0.2.1/24]": "did you mean 192.0.2.0/24?", "[here]": "not a CIDR"}},
+	"source.external.url": {[]string{"https://old.example.net", "https://old.example.net:8443/base"}, map[string]string{
+		"http://old.example.net": "want an https URL", "old.example.net": "want an https URL", "https://u:p@old.example.net": "want an https URL",
+		"https://old.example.net/?a=b": "want an https URL", "https://api.example.com": "is the public name itself",
+	}},
+	"source.external.alias_name": {nil, map[string]string{"D-ABC.example": "a DNS name"}},
+	"source.external.alias_zone": {nil, map[string]string{"Z2FDTNDATAQYW2": "needs source.external.alias_name"}},
+	"table.adopt":                {[]string{"orders", "Orders.v2_x-y"}, map[string]string{"a": "the name of a DynamoDB table", `"a b c"`: "the name of a DynamoDB table"}},
+	"assets.adopt":               {[]string{"shop-website"}, map[string]string{"Shop": "the name of an S3 bucket", "ab": "the name of an S3 bucket"}},
+	"assets.index_document":      {[]string{"home.html"}, map[string]string{"a/index.html": "without a slash", `""`: "required"}},
+	"assets.error_document":      {[]string{"error.html"}, map[string]string{"/404.html": "without a slash", `""`: "required"}},
+	"assets.cache_control":       {[]string{"no-cache"}, map[string]string{"[a]": wantText}},
+	"assets.old_version_days":    {[]string{"1", "3650"}, map[string]string{"0": "want 1 to 3650", "3651": "want 1 to 3650", "month": wantInt}},
+	"brake.kill_region":          {[]string{"us-east-1"}, map[string]string{"mars": wantRegion}},
+	"retire.after":               {[]string{"0s", "2160h"}, map[string]string{"-1s": "want 0s to 2160h", "2161h": "want 0s to 2160h", "24": wantDuration}},
+	"retire.quiet":               {[]string{"1m", "24h"}, map[string]string{"59s": "want 1m0s to 24h", "25h": "want 1m0s to 24h"}},
+	"retire.max_requests":        {[]string{"0", "1000000"}, map[string]string{"-1": "want 0 to", "few": wantInt}},
+	"function.secret_ttl":        {[]string{"1s", "24h"}, map[string]string{"0s": "want 1s to 24h", "300": wantDuration}},
+	"function.api":               {nil, map[string]string{"missing.zip": "cannot be read as a zip", "tapctl.yaml": "cannot be read as a zip"}},
+	"function.forward":           {nil, map[string]string{"missing.zip": "cannot be read as a zip"}},
+	"function.architecture":      {[]string{"arm64", "x86_64"}, map[string]string{"amd64": "want one of: arm64, x86_64", `""`: "want one of"}},
 	"function.memory_mb": {[]string{"128", "10240", `"512"`}, map[string]string{
 		"127": "want 128 to 10240", "10241": "want 128 to 10240", "many": wantInt, "256.5": wantInt, "true": wantInt, "[256]": wantInt,
 	}},
@@ -389,15 +408,58 @@ func TestUnreadable(t *testing.T) {
 
 func TestNamesTooLong(t *testing.T) {
 	t.Parallel()
-	longest := strings.Repeat("a", 38) // with -prod-forward-eu-central-1: 64
+	longest := strings.Repeat("a", 29) // with -prod-assets-eu-central-1-01234567: 63
 	if _, err := load(t, with(map[string]string{"team_name": longest})); err != nil {
-		t.Errorf("64 characters are allowed: %v", err)
+		t.Errorf("63 characters are allowed: %v", err)
 	}
 	_, err := load(t, with(map[string]string{"team_name": longest + "a"}))
 	got := problems(t, err)
-	want := "the forwarder's role in eu-central-1 would be named " + longest + "a-prod-forward-eu-central-1: 65 characters, AWS allows 64"
+	want := "the assets bucket in eu-central-1 would be named " + longest + "a-prod-assets-eu-central-1-e3b0c442: 64 characters, AWS allows 63"
 	if len(got) != 1 || got[0].Key != "team_name" || got[0].Reason != want {
 		t.Errorf("want team_name: %q, got %+v", want, got)
+	}
+}
+
+func TestExternalSourceByAlias(t *testing.T) {
+	t.Parallel()
+	alias := map[string]string{"source.external.alias_name": "d-abc.execute-api.eu-west-1.amazonaws.com", "source.external.alias_zone": "Z2FDTNDATAQYW2"}
+	got, err := load(t, with(alias))
+	if err != nil || !got.Source.External.Set() {
+		t.Errorf("an alias with its zone: %v, %+v", err, got.Source)
+	}
+	alias["source.external.url"] = "https://old.example.net"
+	if _, err := load(t, with(alias)); !strings.Contains(fmt.Sprint(err), "not by both") {
+		t.Errorf("both forms at once: %v", err)
+	}
+}
+
+func TestDualstackNeedsSixForNarrowCIDR(t *testing.T) {
+	t.Parallel()
+	narrow := map[string]string{"domain.dualstack": "true", "allowed_cidr": "[203.0.113.0/24]"}
+	if _, err := load(t, with(narrow)); !strings.Contains(fmt.Sprint(err), "every user who comes by IPv6 would be refused") {
+		t.Errorf("IPv4 alone: %v", err)
+	}
+	for _, enough := range []string{`["203.0.113.0/24", "2001:db8::/32"]`, "[0.0.0.0/0]"} {
+		narrow["allowed_cidr"] = enough
+		if got, err := load(t, with(narrow)); err != nil || len(got.RecordTypes()) != 2 {
+			t.Errorf("%s: %v", enough, err)
+		}
+	}
+}
+
+// The switch must not go down with either side of the migration.
+func TestKillRegionIsAThirdOne(t *testing.T) {
+	t.Parallel()
+	for _, source := range []string{"us-west-2", "eu-north-1", "eu-west-1"} {
+		for _, target := range []string{"us-east-1", "eu-north-1", "us-west-2", "ap-southeast-2"} {
+			c := config.Config{SourceRegion: source, TargetRegion: target}
+			if k := c.KillRegion(); k == source || k == target || k == "" {
+				t.Errorf("%s to %s: %q", source, target, k)
+			}
+		}
+	}
+	if c := (config.Config{Brake: config.Brake{KillRegion: "sa-east-1"}}); c.KillRegion() != "sa-east-1" {
+		t.Errorf("configured: %s", c.KillRegion())
 	}
 }
 

@@ -1,7 +1,10 @@
 package config
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -29,14 +32,44 @@ func (c Config) ProbeName(region string) string {
 	return region + "." + c.Domain.Name
 }
 
+// BucketName is the name of the assets bucket in the region. Bucket names are
+// lower case and one for all of AWS, hence the region and the account's hash.
+func (c Config) BucketName(region, account string) string {
+	hash := sha256.Sum256([]byte(account))
+	return strings.ToLower(c.RegionalName("assets", region)) + "-" + hex.EncodeToString(hash[:])[:bucketHash]
+}
+
+// killRegions are tried in this order: the first that the migration does not
+// touch. us-east-1 comes last, where Route 53's own control plane is.
+var killRegions = []string{"us-west-2", "eu-north-1", "ap-southeast-2", "us-east-1"}
+
+// KillRegion is where the alarm behind the operator's switch is.
+func (c Config) KillRegion() string {
+	if c.Brake.KillRegion != "" {
+		return c.Brake.KillRegion
+	}
+	return killRegions[slices.IndexFunc(killRegions, func(r string) bool { return r != c.SourceRegion && r != c.TargetRegion })]
+}
+
+// RecordTypes are the types of the weighted records, turned together.
+func (c Config) RecordTypes() []string {
+	if c.Domain.Dualstack {
+		return []string{"A", "AAAA"}
+	}
+	return []string{"A"}
+}
+
 // Limits of the names above.
 // Lambda: https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
 // IAM: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+// S3: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 // DynamoDB: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html
 const (
 	functionNameMax = 64
 	roleNameMax     = 64
 	tableNameMax    = 255
+	bucketNameMax   = 63
+	bucketHash      = 8
 )
 
 func (c Config) checkNames(k *checker) {
@@ -49,6 +82,7 @@ func (c Config) checkNames(k *checker) {
 	limit(c.Name("forward"), functionNameMax, "the forwarder function")
 	limit(c.Name("control"), tableNameMax, "the control table")
 	for _, region := range []string{c.SourceRegion, c.TargetRegion} {
+		limit(c.BucketName(region, ""), bucketNameMax, "the assets bucket in "+region)
 		limit(c.RegionalName("forward", region), roleNameMax, fmt.Sprintf("the forwarder's role in %s", region))
 	}
 }
