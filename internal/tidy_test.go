@@ -59,6 +59,7 @@ var arrows = map[string][]string{
 	"internal/localaws/kms":            {"internal/clock", "internal/localaws/wire"},
 	"internal/localaws/lambda":         {"internal/clock", "internal/localaws/fault", "internal/localaws/wire"},
 	"internal/localaws/logs":           {"internal/clock", "internal/localaws/wire"},
+	"internal/localaws/policy":         {},
 	"internal/localaws/provider":       {"internal/clock"},
 	"internal/localaws/route53":        {"internal/clock", "internal/localaws/wire"},
 	"internal/localaws/secretsmanager": {"internal/clock", "internal/localaws/wire"},
