@@ -48,7 +48,7 @@ func TestAReplicaFollowsItsPrimary(t *testing.T) {
 	there := strings.Replace(*made.ARN, blue, green, 1)
 	a.statusIs("eu-central-1 InProgress")
 	_, err := a.get(green, there)
-	a.refused("before it arrived", "ResourceNotFoundException", "", err)
+	a.refused("before it arrived", "ResourceNotFoundException", "can't find the specified secret.", err)
 	a.now.Advance(5 * time.Second)
 	a.statusIs("eu-central-1 InSync")
 	if got, err := a.get(green, there); got != "one" || err != nil {
@@ -73,6 +73,11 @@ func TestAReplicaFollowsItsPrimary(t *testing.T) {
 	d := a.describe(green, "s")
 	if diff := cmp.Diff(map[string][]string{*made.VersionId: {"AWSPREVIOUS"}, second: {"AWSCURRENT"}}, d.VersionIdsToStages); diff != "" || len(d.Tags) != 1 {
 		t.Errorf("%s, %d tags", diff, len(d.Tags))
+	}
+	_, err = a.put(blue, "s", "three")
+	a.must(nil, err)
+	if got, _ := a.get(green, "s"); got != "two" {
+		t.Errorf("once in sync, the replica has %q at once", got)
 	}
 }
 

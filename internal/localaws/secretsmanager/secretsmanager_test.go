@@ -352,6 +352,11 @@ func TestUpdateChangesWhatItNames(t *testing.T) {
 	if got, err := a.get(blue, "s"); got != "w" || err != nil {
 		t.Errorf("%q, %v", got, err)
 	}
+	_, err = c.UpdateSecret(t.Context(), &sdk.UpdateSecretInput{SecretId: aws.String("s"), KmsKeyId: aws.String("alias/other"), SecretString: aws.String("x"), ClientRequestToken: out.VersionId})
+	a.refused("a token that is taken", "ResourceExistsException", "", err)
+	if got := *a.describe(blue, "s").KmsKeyId; got != "alias/data" {
+		t.Errorf("a refused update left the key %s", got)
+	}
 	a.must(c.TagResource(t.Context(), &sdk.TagResourceInput{SecretId: aws.String("s"), Tags: []types.Tag{{Key: aws.String("A"), Value: aws.String("1")}, {Key: aws.String("B"), Value: aws.String("2")}}}))
 	a.must(c.UntagResource(t.Context(), &sdk.UntagResourceInput{SecretId: aws.String("s"), TagKeys: []string{"A"}}))
 	if d := a.describe(blue, "s"); len(d.Tags) != 1 || *d.Tags[0].Key != "B" || *d.Description != "new" {
