@@ -21,6 +21,9 @@ const EnvPath = adminPath + "env"
 // ResetPath (POST) empties the account.
 const ResetPath = adminPath + "reset"
 
+// IPRangesPath (GET) is this world's ip-ranges.json.
+const IPRangesPath = adminPath + "ip-ranges"
+
 func isAdmin(path string) bool { return strings.HasPrefix(path, adminPath) }
 
 func (s *Server) adminHandler() http.Handler {
@@ -50,6 +53,9 @@ func (s *Server) adminHandler() http.Handler {
 	})
 	mux.HandleFunc("GET "+EnvPath, func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, s.Env())
+	})
+	mux.HandleFunc("GET "+IPRangesPath, func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, ranges())
 	})
 	mux.HandleFunc("POST "+ResetPath, func(w http.ResponseWriter, _ *http.Request) {
 		s.Reset()

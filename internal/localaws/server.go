@@ -60,6 +60,7 @@ type Server struct {
 	authority *acm.Authority
 	env       Env
 	doors     *frontDoors
+	checkers  checkers
 	world     atomic.Pointer[world]
 
 	ctx    context.Context

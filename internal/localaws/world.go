@@ -19,6 +19,7 @@ import (
 	"github.com/tapctl/tapctl/internal/localaws/lambda"
 	"github.com/tapctl/tapctl/internal/localaws/logs"
 	"github.com/tapctl/tapctl/internal/localaws/route53"
+	"github.com/tapctl/tapctl/internal/localaws/secretsmanager"
 	"github.com/tapctl/tapctl/internal/localaws/wire"
 )
 
@@ -54,21 +55,23 @@ func (s *Server) newWorld() *world {
 		Log: log, Clock: s.clock, Seed: seed, Invoker: functions, Metrics: metrics, Logs: groups, Certificates: certificates, Faults: s.faults,
 		DefaultCertificate: func(host string) (*tls.Certificate, error) { return s.authority.Issue(host) },
 	})
+	secrets := secretsmanager.New(secretsmanager.Options{Log: log, Clock: s.clock})
 	tables := dynamodb.New(dynamodb.Options{Log: log, Clock: s.clock, Metrics: metrics, Faults: s.faults})
 	for _, zone := range s.options.Zones {
 		w.route53.EnsureZone(zone)
 	}
 	w.services = map[string]served{
-		"acm":        {handler: certificates.Handler(), protocol: wire.JSONProtocol},
-		"apigateway": {handler: w.gateway.Handler(), protocol: wire.RESTJSONProtocol},
-		"dynamodb":   {handler: tables.Handler(), protocol: wire.JSONProtocol},
-		"iam":        {handler: identity.Handler(), protocol: wire.QueryProtocol, global: true},
-		"kms":        {handler: kms.New(kms.Options{Log: log, Clock: s.clock}).Handler(), protocol: wire.JSONProtocol},
-		"lambda":     {handler: functions.Handler(), protocol: wire.RESTJSONProtocol},
-		"logs":       {handler: groups.Handler(), protocol: wire.JSONProtocol},
-		"monitoring": {handler: metrics.Handler(), protocol: wire.CBORProtocol},
-		"route53":    {handler: w.route53.Handler(), protocol: wire.RESTXMLProtocol, global: true},
-		"sts":        {handler: identity.Handler(), protocol: wire.QueryProtocol, global: true},
+		"acm":            {handler: certificates.Handler(), protocol: wire.JSONProtocol},
+		"apigateway":     {handler: w.gateway.Handler(), protocol: wire.RESTJSONProtocol},
+		"dynamodb":       {handler: tables.Handler(), protocol: wire.JSONProtocol},
+		"iam":            {handler: identity.Handler(), protocol: wire.QueryProtocol, global: true},
+		"kms":            {handler: kms.New(kms.Options{Log: log, Clock: s.clock}).Handler(), protocol: wire.JSONProtocol},
+		"lambda":         {handler: functions.Handler(), protocol: wire.RESTJSONProtocol},
+		"logs":           {handler: groups.Handler(), protocol: wire.JSONProtocol},
+		"monitoring":     {handler: metrics.Handler(), protocol: wire.CBORProtocol},
+		"route53":        {handler: w.route53.Handler(), protocol: wire.RESTXMLProtocol, global: true},
+		"secretsmanager": {handler: secrets.Handler(), protocol: wire.JSONProtocol},
+		"sts":            {handler: identity.Handler(), protocol: wire.QueryProtocol, global: true},
 	}
 	for name, run := range map[string]func(context.Context) error{
 		"cloudwatch": metrics.Run, "dynamodb": tables.Run, "lambda": functions.Run, "route53": w.route53.Run,
@@ -83,7 +86,8 @@ func (s *Server) newWorld() *world {
 }
 
 // dialer connects health checkers the way clients come: the name is resolved
-// by the account's own DNS, and its region's front door is dialled.
+// by the account's own DNS, and its region's front door is dialled. They come
+// from addresses of their own, so that a policy can tell them from users.
 func (w *world) dialer(s *Server) func(ctx context.Context, host string, port int) (net.Conn, error) {
 	return func(ctx context.Context, host string, _ int) (net.Conn, error) {
 		resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -94,7 +98,7 @@ func (w *world) dialer(s *Server) func(ctx context.Context, host string, port in
 		if err != nil {
 			return nil, err
 		}
-		var d net.Dialer
+		d := net.Dialer{LocalAddr: s.checkers.next()}
 		return d.DialContext(ctx, "tcp", net.JoinHostPort(addresses[0], fmt.Sprint(s.env.HTTPSPort)))
 	}
 }

@@ -135,10 +135,13 @@ func TestValuesStayInside(t *testing.T) {
 	note(c.PutSecretValue(t.Context(), &sdk.PutSecretValueInput{SecretId: aws.String("s"), SecretString: aws.String(planted), SecretBinary: []byte(planted)}))
 	note(c.PutSecretValue(t.Context(), &sdk.PutSecretValueInput{SecretId: aws.String("s"), SecretString: aws.String(planted), RotationToken: aws.String(strings.Repeat("r", 40))}))
 	note(c.PutSecretValue(t.Context(), &sdk.PutSecretValueInput{SecretId: aws.String("s"), SecretString: aws.String(strings.Repeat(planted, 5000))}))
+	token := strings.Repeat("t", 40)
+	note(c.PutSecretValue(t.Context(), &sdk.PutSecretValueInput{SecretId: aws.String("s"), SecretString: aws.String("other"), ClientRequestToken: &token}))
+	note(c.PutSecretValue(t.Context(), &sdk.PutSecretValueInput{SecretId: aws.String("s"), SecretString: aws.String(planted), ClientRequestToken: &token}))
 	note(c.UpdateSecret(t.Context(), &sdk.UpdateSecretInput{SecretId: aws.String("absent"), SecretString: aws.String(planted)}))
 	a.deny = "secretsmanager:GetSecretValue"
 	note(c.GetSecretValue(t.Context(), &sdk.GetSecretValueInput{SecretId: aws.String("s")}))
-	if len(said) != 7 || a.log.Len() == 0 {
+	if len(said) != 8 || a.log.Len() == 0 {
 		t.Fatalf("%d errors, log %q: this test looks at nothing", len(said), a.log)
 	}
 	for _, text := range append(said, a.log.String(), strings.Join(a.asks, "\n")) {

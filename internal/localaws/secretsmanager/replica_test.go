@@ -49,6 +49,8 @@ func TestAReplicaFollowsItsPrimary(t *testing.T) {
 	a.statusIs("eu-central-1 InProgress")
 	_, err := a.get(green, there)
 	a.refused("before it arrived", "ResourceNotFoundException", "can't find the specified secret.", err)
+	_, err = a.get(green, "s")
+	a.refused("by name before it arrived", "ResourceNotFoundException", "can't find the specified secret.", err)
 	a.now.Advance(5 * time.Second)
 	a.statusIs("eu-central-1 InSync")
 	if got, err := a.get(green, there); got != "one" || err != nil {
