@@ -7,8 +7,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	api "github.com/aws/aws-sdk-go-v2/service/cloudwatch"
@@ -118,83 +116,7 @@ func (s *Service) untagResource(ctx context.Context, in api.UntagResourceInput) 
 	return nil, nil
 }
 
-type dashboard struct {
-	body     string
-	modified time.Time
-}
-
-func dashboardARN(name string) string {
-	return "arn:aws:cloudwatch::" + wire.Account + ":dashboard/" + name
-}
-
 func jsonObject(text string) bool {
 	var object map[string]any
 	return json.Unmarshal([]byte(text), &object) == nil && object != nil
-}
-
-func (s *Service) putDashboard(ctx context.Context, in api.PutDashboardInput) (any, error) {
-	name := aws.ToString(in.DashboardName)
-	if name == "" || len(name) > 255 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" {
-		return nil, badParameter("The value %s for field DashboardName contains invalid characters. It can only contain alphanumerics, dash (-) and underscore (_).", name)
-	}
-	if !jsonObject(aws.ToString(in.DashboardBody)) {
-		return nil, wire.Errorf(http.StatusBadRequest, "InvalidParameterInput", "The field DashboardBody must be a valid JSON object")
-	}
-	call := wire.FromContext(ctx)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r := s.in(call.Region)
-	r.dashboards[name] = dashboard{body: *in.DashboardBody, modified: call.Now}
-	r.tag(dashboardARN(name), in.Tags)
-	return map[string]any{"DashboardValidationMessages": []any{}}, nil
-}
-
-func (s *Service) getDashboard(ctx context.Context, in api.GetDashboardInput) (any, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	name := aws.ToString(in.DashboardName)
-	d, ok := s.in(wire.FromContext(ctx).Region).dashboards[name]
-	if !ok {
-		return nil, noDashboard(name)
-	}
-	return map[string]any{"DashboardArn": dashboardARN(name), "DashboardBody": d.body, "DashboardName": name}, nil
-}
-
-func noDashboard(name string) *wire.Error {
-	return wire.Errorf(http.StatusNotFound, "ResourceNotFound", "Dashboard %s does not exist", name)
-}
-
-func (s *Service) deleteDashboards(ctx context.Context, in api.DeleteDashboardsInput) (any, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r := s.in(wire.FromContext(ctx).Region)
-	for _, name := range in.DashboardNames {
-		if _, ok := r.dashboards[name]; !ok {
-			return nil, noDashboard(name)
-		}
-	}
-	for _, name := range in.DashboardNames {
-		delete(r.dashboards, name)
-		delete(r.tags, dashboardARN(name))
-	}
-	return nil, nil
-}
-
-func (s *Service) listDashboards(ctx context.Context, in api.ListDashboardsInput) (any, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r := s.in(wire.FromContext(ctx).Region)
-	var entries []types.DashboardEntry
-	for _, name := range slices.Sorted(maps.Keys(r.dashboards)) {
-		d := r.dashboards[name]
-		if strings.HasPrefix(name, aws.ToString(in.DashboardNamePrefix)) {
-			entries = append(entries, types.DashboardEntry{DashboardArn: aws.String(dashboardARN(name)), DashboardName: aws.String(name),
-				LastModified: aws.Time(d.modified), Size: aws.Int64(int64(len(d.body)))})
-		}
-	}
-	entries, token, err := page(entries, in.NextToken, 1000)
-	if err != nil {
-		return nil, err
-	}
-	return wire.Members(api.ListDashboardsOutput{DashboardEntries: entries, NextToken: token}, nil), nil
 }

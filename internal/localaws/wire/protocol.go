@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -197,7 +198,11 @@ func CBOR(log *slog.Logger, operations map[string]Operation) http.Handler {
 	fail := func(w http.ResponseWriter, e *Error) {
 		// The service is query-compatible: older clients read the code here.
 		w.Header().Set("X-Amzn-Query-Error", e.Code+";Sender")
-		write(w, e.Status, map[string]any{"__type": e.Code, "message": e.Message})
+		body := map[string]any{"__type": e.Code, "message": e.Message}
+		// Fields may name a shape of the model as __type, where that is not
+		// the query protocol's code.
+		maps.Copy(body, e.Fields)
+		write(w, e.Status, body)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		call := FromContext(r.Context())
