@@ -33,7 +33,8 @@ type change struct {
 // kinds are the resource types this provider has, by token.
 var kinds = func() map[string]kind {
 	out := map[string]kind{}
-	for _, group := range []map[string]kind{kmsKinds, iamKinds, dynamodbKinds, apiKinds, stageKinds, domainKinds, lambdaKinds, cloudwatchKinds, route53Kinds, acmKinds} {
+	for _, group := range []map[string]kind{kmsKinds, iamKinds, dynamodbKinds, apiKinds, stageKinds, domainKinds, lambdaKinds, cloudwatchKinds, route53Kinds, acmKinds,
+		secretsmanagerKinds, dashboardKinds, tableReplicaKinds} {
 		maps.Copy(out, group)
 	}
 	return out
@@ -45,6 +46,7 @@ var kinds = func() map[string]kind {
 //	replace  a change needs a new resource
 //	out      an output
 //	changes  an output that an update may change, so unknown in its preview
+//	grows    an input to whose elements AWS adds members: the outputs show them
 //
 // read starts from what is known of the resource (inputs and state) and sets
 // what AWS says; what AWS does not keep (triggers) so stays. It returns nil
@@ -157,7 +159,9 @@ func (k spec[P]) outputs(inputs resource.PropertyMap, live P) (out resource.Prop
 			continue
 		}
 		if same(reflect.ValueOf(wanted).FieldByIndex(f.Index), reflect.ValueOf(live).FieldByIndex(f.Index)) {
-			out[key] = input
+			if f.Tag.Get("aws") != "grows" {
+				out[key] = input
+			}
 		} else {
 			drifted = append(drifted, key)
 		}

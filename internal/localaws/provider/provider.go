@@ -6,7 +6,7 @@
 // It is strict: a property the SDK's Args struct does not have, a value of the
 // wrong type, a property this provider does not implement, an unknown resource
 // type - each is an error that names the property. It does not auto-name, has
-// no functions (invokes) and no default tags.
+// no default tags and of functions (invokes) only getIpRanges.
 //
 // How the engine attaches (seen with 3.255.0): every provider instance of a
 // program, one per region here, opens a connection of its own to the same

@@ -23,6 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
@@ -180,6 +181,10 @@ func (s *session) lambda() *lambda.Client {
 
 func (s *session) route53() *route53.Client {
 	return route53.NewFromConfig(s.config, func(o *route53.Options) { s.base("route53", &o.BaseEndpoint) })
+}
+
+func (s *session) secretsmanager() *secretsmanager.Client {
+	return secretsmanager.NewFromConfig(s.config, func(o *secretsmanager.Options) { s.base("secretsmanager", &o.BaseEndpoint) })
 }
 
 // poll is how often a wait looks, in the clock's time.
