@@ -49,15 +49,16 @@ var arrows = map[string][]string{
 
 	// The embedded AWS knows nothing of tapctl, so it cannot favour it.
 	"internal/localaws": {"internal/clock", "internal/localaws/"},
-	// No service imports another: they meet in ports of basic types.
+	// No service imports another: they meet in ports of basic types. Policies are
+	// a language that several speak.
 	"internal/localaws/acm":            {"internal/clock", "internal/localaws/wire"},
-	"internal/localaws/apigateway":     {"internal/clock", "internal/localaws/fault", "internal/localaws/wire"},
+	"internal/localaws/apigateway":     {"internal/clock", "internal/localaws/fault", "internal/localaws/policy", "internal/localaws/wire"},
 	"internal/localaws/cloudwatch":     {"internal/clock", "internal/localaws/wire"},
 	"internal/localaws/dynamodb":       {"internal/clock", "internal/localaws/fault", "internal/localaws/wire"},
 	"internal/localaws/fault":          {},
-	"internal/localaws/iam":            {"internal/clock", "internal/localaws/wire"},
-	"internal/localaws/kms":            {"internal/clock", "internal/localaws/wire"},
-	"internal/localaws/lambda":         {"internal/clock", "internal/localaws/fault", "internal/localaws/wire"},
+	"internal/localaws/iam":            {"internal/clock", "internal/localaws/policy", "internal/localaws/wire"},
+	"internal/localaws/kms":            {"internal/clock", "internal/localaws/policy", "internal/localaws/wire"},
+	"internal/localaws/lambda":         {"internal/clock", "internal/localaws/fault", "internal/localaws/policy", "internal/localaws/wire"},
 	"internal/localaws/logs":           {"internal/clock", "internal/localaws/wire"},
 	"internal/localaws/policy":         {},
 	"internal/localaws/provider":       {"internal/clock"},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tapctl/tapctl/internal/clock"
 	"github.com/tapctl/tapctl/internal/localaws/fault"
+	"github.com/tapctl/tapctl/internal/localaws/iam"
 	"github.com/tapctl/tapctl/internal/localaws/wire"
 )
 
@@ -36,6 +37,9 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	service, region, accessKey, err := wire.Scope(r)
+	if err != nil && iam.WebIdentity(r) {
+		service, region, err = "sts", "us-east-1", nil // a token stands for the signature
+	}
 	call := wire.Call{
 		Service: service, Region: region, AccessKeyID: accessKey,
 		RequestID: fmt.Sprintf("%08x-0000-4000-8000-%012x", e.requests.Load()>>32, e.requests.Add(1)), Now: e.clock.Now(),
@@ -50,7 +54,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		wire.Refuse(w, call, wire.JSONProtocol, wire.Errorf(http.StatusBadRequest, "UnknownOperationException", "the embedded AWS has no service %q", service))
 		return
 	}
-	if _, struck := e.faults.Draw(region, fault.ExpiredCredentials, "endpoint"); struck {
+	if _, struck := e.faults.Draw(region, fault.ExpiredCredentials, "endpoint"); struck && accessKey != "" {
 		wire.Refuse(w, call, target.protocol, wire.Errorf(http.StatusForbidden, "ExpiredToken", "The security token included in the request is expired"))
 		return
 	}

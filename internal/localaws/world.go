@@ -38,10 +38,16 @@ func (s *Server) newWorld() *world {
 	w.cancel = cancel
 	log, seed := s.log, s.options.Seed
 	metrics := cloudwatch.New(cloudwatch.Options{Log: log, Clock: s.clock})
-	groups := logs.New(logs.Options{Log: log, Clock: s.clock})
-	identity := iam.New(iam.Options{Log: log, Clock: s.clock})
+	var keys *kms.Service
+	identity := iam.New(iam.Options{Log: log, Clock: s.clock, KeyPolicy: func(id string) (string, string, bool) { return keys.PolicyOf(id) }})
+	keys = kms.New(kms.Options{Log: log, Clock: s.clock, Authorize: identity.Authorize})
+	groups := logs.New(logs.Options{
+		Log: log, Clock: s.clock, Authorize: identity.Authorize,
+		KeyAuthorize: identity.ServiceAuthorizer(func(region string) string { return "logs." + region + ".amazonaws.com" }),
+	})
 	functions := lambda.New(lambda.Options{
 		Log: log, Clock: s.clock, Metrics: metrics, Logs: groups, Faults: s.faults, Credentials: identity.SessionFor,
+		Authorize: identity.Authorize, RoleAuthorize: identity.RoleAuthorizer("lambda.amazonaws.com"),
 		Endpoint: s.env.Endpoint, Seed: seed,
 	})
 	w.route53 = route53.New(route53.Options{
@@ -54,9 +60,10 @@ func (s *Server) newWorld() *world {
 	w.gateway = apigateway.New(apigateway.Options{
 		Log: log, Clock: s.clock, Seed: seed, Invoker: functions, Metrics: metrics, Logs: groups, Certificates: certificates, Faults: s.faults,
 		DefaultCertificate: func(host string) (*tls.Certificate, error) { return s.authority.Issue(host) },
+		RoleAuthorize:      identity.RoleAuthorizer("apigateway.amazonaws.com"),
 	})
-	secrets := secretsmanager.New(secretsmanager.Options{Log: log, Clock: s.clock})
-	tables := dynamodb.New(dynamodb.Options{Log: log, Clock: s.clock, Metrics: metrics, Faults: s.faults})
+	secrets := secretsmanager.New(secretsmanager.Options{Log: log, Clock: s.clock, Authorize: identity.Authorize})
+	tables := dynamodb.New(dynamodb.Options{Log: log, Clock: s.clock, Metrics: metrics, Faults: s.faults, Authorize: identity.Authorize})
 	for _, zone := range s.options.Zones {
 		w.route53.EnsureZone(zone)
 	}
@@ -65,7 +72,7 @@ func (s *Server) newWorld() *world {
 		"apigateway":     {handler: w.gateway.Handler(), protocol: wire.RESTJSONProtocol},
 		"dynamodb":       {handler: tables.Handler(), protocol: wire.JSONProtocol},
 		"iam":            {handler: identity.Handler(), protocol: wire.QueryProtocol, global: true},
-		"kms":            {handler: kms.New(kms.Options{Log: log, Clock: s.clock}).Handler(), protocol: wire.JSONProtocol},
+		"kms":            {handler: keys.Handler(), protocol: wire.JSONProtocol},
 		"lambda":         {handler: functions.Handler(), protocol: wire.RESTJSONProtocol},
 		"logs":           {handler: groups.Handler(), protocol: wire.JSONProtocol},
 		"monitoring":     {handler: metrics.Handler(), protocol: wire.CBORProtocol},

@@ -1,6 +1,7 @@
 package apigateway
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -30,10 +31,46 @@ func (s *Service) logAccess(x *exchange, r *http.Request, a answer, took time.Du
 	line := contextVariable.ReplaceAllStringFunc(settings.Format, func(variable string) string {
 		return x.contextValue(strings.TrimPrefix(variable, "$context."), r, a, took)
 	})
-	if err := s.options.Logs.Append(x.now, x.region, group, x.apiID+"-"+x.stage.StageName, line); err != nil {
+	stream := x.apiID + "-" + x.stage.StageName
+	err := s.mayLog(r.Context(), x.region, group, stream)
+	if err == nil {
+		err = s.options.Logs.Append(x.now, x.region, group, stream, line)
+	}
+	if err != nil {
 		// Non-fatal: AWS serves the request and drops the line.
 		s.options.Log.Warn("append access log", "service", "apigateway", "region", x.region, "group", group, "error", err)
 	}
+}
+
+// mayPush says whether a role can become the account's. What AWS tries it with
+// is not documented: here it is a line in any group of the region.
+func (s *Service) mayPush(r *request, role string) bool {
+	if !strings.HasPrefix(role, "arn:aws:iam::") {
+		return false
+	}
+	ask := wire.Ask{Action: "logs:PutLogEvents", Resource: "arn:aws:logs:" + r.region.name + ":" + wire.Account + ":*"}
+	return s.options.RoleAuthorize == nil || s.options.RoleAuthorize(r.Context(), role, ask) == nil
+}
+
+// mayLog asks for what a line needs, by the role of the account's settings.
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-logging.html
+func (s *Service) mayLog(ctx context.Context, region, group, stream string) error {
+	if s.options.RoleAuthorize == nil {
+		return nil
+	}
+	s.mu.Lock()
+	role := s.region(region).cloudwatchRole
+	s.mu.Unlock()
+	if role == "" {
+		return badRequest("CloudWatch Logs role ARN must be set in account settings to enable logging")
+	}
+	resource := "arn:aws:logs:" + region + ":" + wire.Account + ":log-group:" + group + ":log-stream:" + stream
+	for _, action := range []string{"logs:CreateLogStream", "logs:PutLogEvents"} {
+		if err := s.options.RoleAuthorize(ctx, role, wire.Ask{Action: action, Resource: resource}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // contextValue is the value of one $context variable, "-" for one that is

@@ -87,6 +87,9 @@ type Options struct {
 	Logs         Logs
 	Certificates Certificates
 	Faults       Faults
+	// RoleAuthorize says what API Gateway may do by the account's CloudWatch
+	// role: write access logs. Nil allows everything.
+	RoleAuthorize func(ctx context.Context, roleARN string, ask wire.Ask) error
 	// DefaultCertificate is the certificate of the names AWS owns
 	// (*.execute-api.REGION.amazonaws.com).
 	DefaultCertificate func(host string) (*tls.Certificate, error)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/tapctl/tapctl/internal/clock"
 	"github.com/tapctl/tapctl/internal/localaws/fault"
+	"github.com/tapctl/tapctl/internal/localaws/policy"
 	"github.com/tapctl/tapctl/internal/localaws/wire"
 )
 
@@ -227,12 +228,12 @@ func (x *exchange) executeARN(account, verb string) string {
 
 func (x *exchange) authorize(verb string) (answer, bool) {
 	result := x.content.policy.evaluate(x.executeARN(wire.Account, verb), x.source)
-	if result == allowed {
+	if result == policy.Allowed {
 		return answer{}, false
 	}
 	masked := strings.Repeat("*", len(wire.Account)-4) + wire.Account[len(wire.Account)-4:]
 	message := "User: anonymous is not authorized to perform: execute-api:Invoke on resource: " + x.executeARN(masked, verb)
-	if result == explicitlyDenied {
+	if result == policy.ExplicitDeny {
 		message += " with an explicit deny"
 	}
 	a := failure(http.StatusForbidden, "AccessDeniedException", message)

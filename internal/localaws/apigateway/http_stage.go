@@ -2,7 +2,6 @@ package apigateway
 
 import (
 	"net/http"
-	"strings"
 )
 
 func (s *Service) stageRoutes() map[string]operation {
@@ -232,7 +231,7 @@ func (s *Service) serveUpdateAccount(r *request) (int, any, error) {
 		switch {
 		case op.Path != "/cloudwatchRoleArn" || op.Op != "replace":
 			return 0, nil, op.invalid()
-		case op.Value != "" && !strings.HasPrefix(op.Value, "arn:aws:iam::"):
+		case op.Value != "" && !s.mayPush(r, op.Value):
 			return 0, nil, badRequest("The role ARN does not have required permissions configured. Please grant trust permission for API Gateway and add the required role policy.")
 		}
 		role = op.Value

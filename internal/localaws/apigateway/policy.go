@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
-	"path"
 	"slices"
 	"strings"
 
+	"github.com/tapctl/tapctl/internal/localaws/policy"
 	"github.com/tapctl/tapctl/internal/localaws/wire"
 )
 
@@ -34,10 +34,12 @@ func (o oneOrMany) MarshalJSON() ([]byte, error) {
 	return json.Marshal([]string(o))
 }
 
-type policy struct {
+type accessPolicy struct {
 	Version   string      `json:"Version,omitempty"`
 	ID        string      `json:"Id,omitempty"`
 	Statement []statement `json:"Statement"`
+
+	read policy.Document
 }
 
 type statement struct {
@@ -75,36 +77,33 @@ func expandPolicy(region, apiID, text string) (string, error) {
 	return strings.TrimSpace(out.String()), nil
 }
 
-// parsePolicy reads a policy, nil for none, and refuses what the evaluation
-// does not know: an ignored condition would open the API.
-func parsePolicy(text string) (*policy, error) {
+// parsePolicy reads a policy, nil for none, and refuses what the front door
+// does not know of a request: an ignored condition would open the API.
+func parsePolicy(text string) (*accessPolicy, error) {
 	if text == "" {
 		return nil, nil
 	}
 	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.DisallowUnknownFields()
-	var p policy
-	if err := decoder.Decode(&p); err != nil || len(p.Statement) == 0 {
+	var p accessPolicy
+	if err := decoder.Decode(&p); err != nil {
 		return nil, badRequest("%s", invalidPolicy)
 	}
-	for _, s := range p.Statement {
-		if (s.Effect != "Allow" && s.Effect != "Deny") || len(s.Action) == 0 || len(s.Resource) == 0 || !s.everybody() {
-			return nil, badRequest("%s", invalidPolicy)
+	var err error
+	if p.read, err = policy.Parse(text); err == nil {
+		err = p.read.Resource()
+	}
+	if err != nil {
+		return nil, badRequest("%s (%v)", invalidPolicy, err)
+	}
+	for _, key := range p.read.ConditionKeys() {
+		if key != "aws:sourceip" {
+			return nil, badRequest("%s The embedded AWS has no condition key %s.", invalidPolicy, key)
 		}
-		for operator, keys := range s.Condition {
-			if operator != "IpAddress" && operator != "NotIpAddress" {
-				return nil, badRequest("%s The embedded AWS has no condition %s.", invalidPolicy, operator)
-			}
-			for key, ranges := range keys {
-				if !strings.EqualFold(key, "aws:SourceIp") {
-					return nil, badRequest("%s The embedded AWS has no condition key %s.", invalidPolicy, key)
-				}
-				for _, r := range ranges {
-					if _, err := parseRange(r); err != nil {
-						return nil, badRequest("%s", invalidPolicy)
-					}
-				}
-			}
+	}
+	for _, s := range p.Statement {
+		if !s.everybody() {
+			return nil, badRequest("%s", invalidPolicy)
 		}
 	}
 	return &p, nil
@@ -123,68 +122,12 @@ func (s statement) everybody() bool {
 	return slices.Equal(kinds["AWS"], oneOrMany{"*"})
 }
 
-func parseRange(text string) (netip.Prefix, error) {
-	if strings.Contains(text, "/") {
-		prefix, err := netip.ParsePrefix(text)
-		return prefix.Masked(), err
-	}
-	address, err := netip.ParseAddr(text)
-	if err != nil {
-		return netip.Prefix{}, err
-	}
-	return address.Prefix(address.BitLen())
-}
-
-type decision int
-
-const (
-	allowed decision = iota
-	implicitlyDenied
-	explicitlyDenied
-)
-
 // evaluate decides on one anonymous call. No policy allows everybody.
-func (p *policy) evaluate(resourceARN string, source netip.Addr) decision {
+func (p *accessPolicy) evaluate(resourceARN string, source netip.Addr) policy.Decision {
 	if p == nil {
-		return allowed
+		return policy.Allowed
 	}
-	result := implicitlyDenied
-	for _, s := range p.Statement {
-		if !s.applies(resourceARN, source) {
-			continue
-		}
-		if s.Effect == "Deny" {
-			return explicitlyDenied
-		}
-		result = allowed
-	}
-	return result
-}
-
-func (s statement) applies(resourceARN string, source netip.Addr) bool {
-	action := slices.ContainsFunc(s.Action, func(a string) bool { return wildcard(strings.ToLower(a), "execute-api:invoke") })
-	target := slices.ContainsFunc(s.Resource, func(r string) bool { return wildcard(r, resourceARN) })
-	if !action || !target {
-		return false
-	}
-	for operator, keys := range s.Condition {
-		for _, ranges := range keys {
-			inside := slices.ContainsFunc(ranges, func(text string) bool {
-				prefix, err := parseRange(text)
-				return err == nil && prefix.Contains(source.Unmap())
-			})
-			if inside != (operator == "IpAddress") {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// wildcard matches IAM patterns, whose * crosses slashes.
-func wildcard(pattern, text string) bool {
-	// path.Match stops * at a slash and knows classes; neither is IAM's.
-	escape := strings.NewReplacer("/", "\x00", `\`, `\\`, "[", `\[`)
-	matched, err := path.Match(escape.Replace(pattern), strings.ReplaceAll(text, "/", "\x00"))
-	return err == nil && matched
+	return policy.Evaluate([]policy.Document{p.read}, policy.Request{
+		Action: "execute-api:Invoke", Resource: resourceARN, Keys: map[string][]string{"aws:SourceIp": {source.String()}},
+	})
 }

@@ -15,7 +15,7 @@ import (
 type frozen struct {
 	apiID            string
 	routes           []route
-	policy           *policy
+	policy           *accessPolicy
 	binaryMediaTypes []string
 }
 

@@ -144,14 +144,7 @@ func (t *table) encrypt(spec *types.SSESpecification) {
 		if key == "" {
 			key = "alias/aws/dynamodb"
 		}
-		if !strings.HasPrefix(key, "arn:") {
-			resource := key
-			if !strings.HasPrefix(key, "alias/") {
-				resource = "key/" + key
-			}
-			key = "arn:aws:kms:" + t.region + ":" + wire.Account + ":" + resource
-		}
-		t.description.SSEDescription = &types.SSEDescription{Status: types.SSEStatusEnabled, SSEType: types.SSETypeKms, KMSMasterKeyArn: aws.String(key)}
+		t.description.SSEDescription = &types.SSEDescription{Status: types.SSEStatusEnabled, SSEType: types.SSETypeKms, KMSMasterKeyArn: aws.String(keyARN(t.region, key))}
 	}
 }
 

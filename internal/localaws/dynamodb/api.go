@@ -19,64 +19,41 @@ import (
 // Handler serves the AWS JSON 1.0 protocol.
 func (s *Service) Handler() http.Handler {
 	operations := map[string]wire.Operation{
-		"PutItem":    item(s, "PutItem", one, func(c wire.Call, r *request) (any, error) { return s.writeOne(c, "Put", r) }),
-		"UpdateItem": item(s, "UpdateItem", one, func(c wire.Call, r *request) (any, error) { return s.writeOne(c, "Update", r) }),
-		"DeleteItem": item(s, "DeleteItem", one, func(c wire.Call, r *request) (any, error) { return s.writeOne(c, "Delete", r) }),
-		"GetItem": item(s, "GetItem", one, func(c wire.Call, r *request) (any, error) {
+		"PutItem":    item(s, "PutItem", one("PutItem"), func(c wire.Call, r *request) (any, error) { return s.writeOne(c, "Put", r) }),
+		"UpdateItem": item(s, "UpdateItem", one("UpdateItem"), func(c wire.Call, r *request) (any, error) { return s.writeOne(c, "Update", r) }),
+		"DeleteItem": item(s, "DeleteItem", one("DeleteItem"), func(c wire.Call, r *request) (any, error) { return s.writeOne(c, "Delete", r) }),
+		"GetItem": item(s, "GetItem", one("GetItem"), func(c wire.Call, r *request) (any, error) {
 			found, err := s.getOne(c, r)
 			if err != nil || found == nil {
 				return map[string]any{}, err
 			}
 			return map[string]any{"Item": found}, nil
 		}),
-		"Query": item(s, "Query", one, func(c wire.Call, r *request) (any, error) { return s.read(c, false, r) }),
-		"Scan":  item(s, "Scan", one, func(c wire.Call, r *request) (any, error) { return s.read(c, true, r) }),
-		"BatchGetItem": item(s, "BatchGetItem", func(in *batchGet) []string { return slices.Sorted(maps.Keys(in.RequestItems)) },
-			func(c wire.Call, in *batchGet) (any, error) { return s.batchGetItem(c, *in) }),
-		"BatchWriteItem": item(s, "BatchWriteItem", func(in *batchWrite) []string { return slices.Sorted(maps.Keys(in.RequestItems)) },
-			func(c wire.Call, in *batchWrite) (any, error) { return s.batchWriteItem(c, *in) }),
-		"TransactWriteItems": item(s, "TransactWriteItems", transactTables, func(c wire.Call, in *transactWrite) (any, error) { return s.transactWriteItems(c, *in) }),
-		"TransactGetItems": item(s, "TransactGetItems", func(in *transactGet) []string {
-			var out []string
-			for _, ask := range in.TransactItems {
-				if ask.Get != nil {
-					out = append(out, ask.Get.TableName)
-				}
-			}
-			return out
-		}, func(c wire.Call, in *transactGet) (any, error) { return s.transactGetItems(c, *in) }),
+		"Query":              item(s, "Query", one("Query"), func(c wire.Call, r *request) (any, error) { return s.read(c, false, r) }),
+		"Scan":               item(s, "Scan", one("Scan"), func(c wire.Call, r *request) (any, error) { return s.read(c, true, r) }),
+		"BatchGetItem":       item(s, "BatchGetItem", (*batchGet).uses, func(c wire.Call, in *batchGet) (any, error) { return s.batchGetItem(c, *in) }),
+		"BatchWriteItem":     item(s, "BatchWriteItem", (*batchWrite).uses, func(c wire.Call, in *batchWrite) (any, error) { return s.batchWriteItem(c, *in) }),
+		"TransactWriteItems": item(s, "TransactWriteItems", (*transactWrite).uses, func(c wire.Call, in *transactWrite) (any, error) { return s.transactWriteItems(c, *in) }),
+		"TransactGetItems":   item(s, "TransactGetItems", (*transactGet).uses, func(c wire.Call, in *transactGet) (any, error) { return s.transactGetItems(c, *in) }),
 	}
 	maps.Copy(operations, s.administration())
 	return checksummed(wire.JSONTarget(s.opts.Log, "1.0", operations))
-}
-
-func one(r *request) []string { return []string{tableName(r.TableName)} }
-
-func transactTables(in *transactWrite) []string {
-	var out []string
-	for _, ask := range in.TransactItems {
-		for _, r := range []*request{ask.Put, ask.Update, ask.Delete, ask.ConditionCheck} {
-			if r != nil && !slices.Contains(out, r.TableName) {
-				out = append(out, tableName(r.TableName))
-			}
-		}
-	}
-	return out
 }
 
 // reads are the operations whose throttling counts as read throttling.
 var reads = []string{"GetItem", "Query", "Scan", "BatchGetItem", "TransactGetItems"}
 
 // item wraps an operation of the data plane: authorisation, faults, metrics.
-func item[In any](s *Service, name string, tables func(*In) []string, serve func(wire.Call, *In) (any, error)) wire.Operation {
+func item[In any](s *Service, name string, uses func(*In) []use, serve func(wire.Call, *In) (any, error)) wire.Operation {
 	return wire.Op(func(ctx context.Context, in In) (any, error) {
 		call := wire.FromContext(ctx)
 		started := clock.Real{}.Now()
-		names := tables(&in)
+		all := uses(&in)
+		if err := s.authorizeItems(ctx, call, all); err != nil {
+			return nil, err
+		}
+		names := tablesOf(all)
 		for _, table := range names {
-			if err := s.authorize(ctx, call, name, table); err != nil {
-				return nil, err
-			}
 			if err := s.throttle(call, name, table); err != nil {
 				return nil, err
 			}
@@ -92,13 +69,6 @@ func item[In any](s *Service, name string, tables func(*In) []string, serve func
 		}
 		return out, err
 	})
-}
-
-func (s *Service) authorize(ctx context.Context, call wire.Call, operation, table string) error {
-	if s.opts.Authorize == nil {
-		return nil
-	}
-	return s.opts.Authorize(ctx, call.AccessKeyID, "dynamodb:"+operation, tableARN(call.Region, table))
 }
 
 func (s *Service) throttle(call wire.Call, operation, table string) error {
@@ -123,6 +93,9 @@ func admin[In any](s *Service, name string, named func(*In) *string, serve func(
 	return wire.Op(func(ctx context.Context, in In) (any, error) {
 		call := wire.FromContext(ctx)
 		if err := s.authorize(ctx, call, name, tableName(aws.ToString(named(&in)))); err != nil {
+			return nil, err
+		}
+		if err := s.authorizeKeys(ctx, call, &in); err != nil {
 			return nil, err
 		}
 		s.mu.Lock()

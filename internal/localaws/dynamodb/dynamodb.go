@@ -43,7 +43,7 @@ type Options struct {
 	// ReplicaDelay is how long a replica is CREATING. Default 20 s [model].
 	ReplicaDelay time.Duration
 	// Authorize says whether the caller may do this; nil allows everything.
-	Authorize func(ctx context.Context, accessKeyID, action, resourceARN string) error
+	Authorize wire.Authorizer
 }
 
 // Service is DynamoDB in every region.

@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tapctl/tapctl/internal/localaws/policy"
 	"github.com/tapctl/tapctl/internal/localaws/wire"
 )
 
@@ -23,9 +25,9 @@ type operations = map[string]func(context.Context, url.Values) (any, error)
 
 // Handler serves both Query APIs; the signature's scope says which is meant.
 func (s *Service) Handler() http.Handler {
-	iam := wire.Query(s.options.Log, iamNamespace, s.iamOperations())
+	iam := wire.Query(s.options.Log, iamNamespace, s.guarded(s.iamOperations()))
 	sts := wire.Query(s.options.Log, stsNamespace, operations{
-		"GetCallerIdentity": s.callerIdentity, "AssumeRole": s.assumeRole, "AssumeRoleWithWebIdentity": s.assumeRole,
+		"GetCallerIdentity": s.callerIdentity, "AssumeRole": s.assumeRole, "AssumeRoleWithWebIdentity": s.assumeRoleWithWebIdentity,
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if wire.FromContext(r.Context()).Service == "sts" {
@@ -45,8 +47,46 @@ func (s *Service) iamOperations() operations {
 		"PutRolePolicy":          s.onRole(putPolicy), "GetRolePolicy": s.onRole(getRolePolicy), "DeleteRolePolicy": s.onRole(deletePolicy), "ListRolePolicies": s.onRole(listPolicies),
 		"AttachRolePolicy": s.onRole(attachPolicy), "DetachRolePolicy": s.onRole(detachPolicy), "ListAttachedRolePolicies": s.onRole(listAttached),
 		"ListInstanceProfilesForRole": s.onRole(listProfiles),
-		"TagRole":                     s.onRole(tagRole), "UntagRole": s.onRole(untagRole), "ListRoleTags": s.onRole(listTags),
+		"CreateOpenIDConnectProvider": s.createIssuer, "ListOpenIDConnectProviders": s.listIssuers,
+		"GetOpenIDConnectProvider": s.onIssuer(getIssuer), "DeleteOpenIDConnectProvider": s.onIssuer(s.deleteIssuer),
+		"TagRole": s.onRole(tagRole), "UntagRole": s.onRole(untagRole), "ListRoleTags": s.onRole(listTags),
 	}
+}
+
+// guarded asks for iam:OPERATION on what the form names, before it is served.
+func (s *Service) guarded(all operations) operations {
+	out := operations{}
+	for name, serve := range all {
+		out[name] = func(ctx context.Context, form url.Values) (any, error) {
+			ask := wire.Ask{AccessKeyID: wire.FromContext(ctx).AccessKeyID, Action: "iam:" + name, Resource: s.resourceOf(form)}
+			if err := s.Authorize(ctx, ask); err != nil {
+				return nil, accessDenied(err)
+			}
+			return serve(ctx, form)
+		}
+	}
+	return out
+}
+
+// resourceOf is the ARN of what a form is about, "*" where it names nothing.
+func (s *Service) resourceOf(form url.Values) string {
+	if name := form.Get("RoleName"); name != "" {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if r, err := s.find(name); err == nil {
+			return r.arn
+		}
+		return "arn:aws:iam::" + wire.Account + ":role" + cmp.Or(form.Get("Path"), "/") + name
+	}
+	return cmp.Or(form.Get("OpenIDConnectProviderArn"), form.Get("PolicyArn"), "*")
+}
+
+// accessDenied is a denial as the Query services write it.
+func accessDenied(err error) error {
+	if e := wire.AsError(err); e.Code == "AccessDeniedException" {
+		return wire.Errorf(http.StatusForbidden, "AccessDenied", "%s", e.Message)
+	}
+	return err
 }
 
 // onRole makes an operation of a function on one role.
@@ -84,7 +124,7 @@ func (r *role) xml() roleXML {
 	return roleXML{
 		PermissionsBoundary: boundary,
 		Path:                r.path, RoleName: r.name, RoleId: r.id, Arn: r.arn, CreateDate: r.created.Format(time.RFC3339),
-		AssumeRolePolicyDocument: escape(r.trust), Description: r.description, MaxSessionDuration: r.maxSession, Tags: r.tagsXML(),
+		AssumeRolePolicyDocument: escape(r.trust.text), Description: r.description, MaxSessionDuration: r.maxSession, Tags: tagsXML(r.tags),
 	}
 }
 
@@ -93,10 +133,10 @@ func escape(document string) string {
 	return strings.ReplaceAll(url.QueryEscape(document), "+", "%20")
 }
 
-func (r *role) tagsXML() []tagXML {
+func tagsXML(of map[string]string) []tagXML {
 	var tags []tagXML
-	for _, key := range slices.Sorted(maps.Keys(r.tags)) {
-		tags = append(tags, tagXML{key, r.tags[key]})
+	for _, key := range slices.Sorted(maps.Keys(of)) {
+		tags = append(tags, tagXML{key, of[key]})
 	}
 	return tags
 }
@@ -172,10 +212,11 @@ func updateRole(r *role, form url.Values) (any, error) {
 }
 
 func updateTrust(r *role, form url.Values) (any, error) {
-	if err := checkDocument(form.Get("PolicyDocument"), true); err != nil {
+	trust, err := read(form.Get("PolicyDocument"), policy.Document.Trust)
+	if err != nil {
 		return nil, err
 	}
-	r.trust = form.Get("PolicyDocument")
+	r.trust = trust
 	return nil, nil
 }
 
@@ -204,7 +245,7 @@ func getRolePolicy(r *role, form url.Values) (any, error) {
 	if !found {
 		return nil, noSuchPolicy(name)
 	}
-	return struct{ RoleName, PolicyName, PolicyDocument string }{r.name, name, escape(document)}, nil
+	return struct{ RoleName, PolicyName, PolicyDocument string }{r.name, name, escape(document.text)}, nil
 }
 
 func deletePolicy(r *role, form url.Values) (any, error) {
@@ -269,15 +310,15 @@ func listTags(r *role, _ url.Values) (any, error) {
 	return struct {
 		Tags        []tagXML `xml:"Tags>member"`
 		IsTruncated bool
-	}{Tags: r.tagsXML()}, nil
+	}{Tags: tagsXML(r.tags)}, nil
 }
 
-func managedPolicy(arn string) (document string, err error) {
+func managedPolicy(arn string) (text string, err error) {
 	document, known := managed[arn]
 	if !known {
 		return "", wire.Errorf(http.StatusNotFound, "NoSuchEntity", "Policy %s was not found.", arn)
 	}
-	return document, nil
+	return document.text, nil
 }
 
 func (s *Service) getPolicy(_ context.Context, form url.Values) (any, error) {
@@ -302,52 +343,4 @@ func (s *Service) getPolicyVersion(_ context.Context, form url.Values) (any, err
 		IsDefaultVersion    bool
 	}
 	return struct{ PolicyVersion version }{version{escape(document), "v1", true}}, nil
-}
-
-// callerIdentity tells a session's role, and the administrator otherwise.
-func (s *Service) callerIdentity(ctx context.Context, _ url.Values) (any, error) {
-	call := wire.FromContext(ctx)
-	arn, user := "arn:aws:iam::"+wire.Account+":user/local", "AIDALOCAL"
-	if as, bound := s.sessionOf(call.AccessKeyID); bound {
-		arn = assumedARN(as.roleARN, as.name)
-		user = "AROALOCAL:" + as.name
-	}
-	return struct{ Arn, UserId, Account string }{arn, user, wire.Account}, nil
-}
-
-func assumedARN(roleARN, session string) string {
-	return "arn:aws:sts::" + wire.Account + ":assumed-role/" + roleARN[strings.LastIndex(roleARN, "/")+1:] + "/" + session
-}
-
-// assumeRole gives a session to whoever asks, if the role exists: trust
-// policies are kept but not evaluated yet.
-func (s *Service) assumeRole(ctx context.Context, form url.Values) (any, error) {
-	call := wire.FromContext(ctx)
-	roleARN, session := form.Get("RoleArn"), form.Get("RoleSessionName")
-	if !sessionPattern.MatchString(session) {
-		return nil, validation("1 validation error detected: Value '%s' at 'roleSessionName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\w+=,.@-]{2,64}", session)
-	}
-	s.mu.Lock()
-	r, err := s.find(roleARN[strings.LastIndex(roleARN, "/")+1:])
-	s.mu.Unlock()
-	if err != nil || r.arn != roleARN {
-		return nil, wire.Errorf(http.StatusForbidden, "AccessDenied", "User is not authorized to perform: sts:AssumeRole on resource: %s", roleARN)
-	}
-	seconds := 3600
-	if n, err := strconv.Atoi(form.Get("DurationSeconds")); err == nil {
-		seconds = n
-	}
-	if seconds < 900 || seconds > r.maxSession {
-		return nil, validation("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
-	}
-	key, secret, token := s.openSession(roleARN, session)
-	type credentials struct{ AccessKeyId, SecretAccessKey, SessionToken, Expiration string }
-	type assumed struct{ AssumedRoleId, Arn string }
-	return struct {
-		Credentials     credentials
-		AssumedRoleUser assumed
-	}{
-		credentials{key, secret, token, call.Now.Add(time.Duration(seconds) * time.Second).Format(time.RFC3339)},
-		assumed{r.id + ":" + session, assumedARN(roleARN, session)},
-	}, nil
 }

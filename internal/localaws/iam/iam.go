@@ -1,13 +1,13 @@
 // Package iam is the embedded AWS's Identity and Access Management and its
-// Security Token Service: roles, their policies, and sessions bound to a role.
-// Users, groups, customer-managed policies and the evaluation of policies do
-// not exist here yet; every caller is the account's administrator.
+// Security Token Service: roles, their policies, sessions bound to a role,
+// identity providers of OpenID Connect, and the evaluation of the policies
+// whenever a service asks. Users, groups and customer-managed policies do not
+// exist here: whoever has no session is the account's root.
 package iam
 
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/tapctl/tapctl/internal/clock"
+	"github.com/tapctl/tapctl/internal/localaws/policy"
 	"github.com/tapctl/tapctl/internal/localaws/wire"
 )
 
@@ -24,6 +25,8 @@ import (
 type Options struct {
 	Log   *slog.Logger // nil: discarded
 	Clock clock.Clock
+	// KeyPolicy reads the policies of KMS keys; nil: there are no keys.
+	KeyPolicy KeyPolicy
 }
 
 // Service is the account's roles and sessions. IAM is global.
@@ -32,19 +35,26 @@ type Service struct {
 	mu       sync.Mutex
 	roles    map[string]*role   // by name
 	sessions map[string]session // by access key id
+	issuers  map[string]*issuer // identity providers by ARN
 	serial   int
 }
 
 type role struct {
 	name, path, id, arn string
-	trust               string
+	trust               document
 	description         string
 	created             time.Time
-	maxSession          int               // seconds
-	inline              map[string]string // name -> document
-	attached            map[string]string // ARN -> name
+	maxSession          int                 // seconds
+	inline              map[string]document // by name
+	attached            map[string]string   // ARN -> name
 	tags                map[string]string
 	boundary            string
+}
+
+// document is a policy as it was written and as it is read.
+type document struct {
+	text   string
+	parsed policy.Document
 }
 
 // session is one use of a role.
@@ -55,7 +65,7 @@ func New(options Options) *Service {
 	if options.Log == nil {
 		options.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Service{options: options, roles: map[string]*role{}, sessions: map[string]session{}}
+	return &Service{options: options, roles: map[string]*role{}, sessions: map[string]session{}, issuers: map[string]*issuer{}}
 }
 
 // The limits of IAM.
@@ -71,10 +81,18 @@ const (
 	attachedMax = 10
 )
 
-// managed are the AWS managed policies that exist here.
-var managed = map[string]string{
-	"arn:aws:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs": `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":` +
-		`["logs:CreateLogGroup","logs:CreateLogStream","logs:DescribeLogGroups","logs:DescribeLogStreams","logs:PutLogEvents","logs:GetLogEvents","logs:FilterLogEvents"],"Resource":"*"}]}`,
+// managed are the AWS managed policies that exist here, by ARN.
+var managed = map[string]document{
+	"arn:aws:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs": mustRead(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":` +
+		`["logs:CreateLogGroup","logs:CreateLogStream","logs:DescribeLogGroups","logs:DescribeLogStreams","logs:PutLogEvents","logs:GetLogEvents","logs:FilterLogEvents"],"Resource":"*"}]}`),
+}
+
+func mustRead(text string) document {
+	d, err := read(text, policy.Document.Identity)
+	if err != nil {
+		panic(err) // the policies are constants
+	}
+	return d
 }
 
 func noSuchRole(name string) error {
@@ -85,54 +103,16 @@ func validation(format string, args ...any) error {
 	return wire.Errorf(http.StatusBadRequest, "ValidationError", format, args...)
 }
 
-// checkDocument refuses what IAM calls a malformed policy. A trust policy
-// names principals, a permission policy resources.
-func checkDocument(document string, trust bool) error {
-	malformed := func(why string) error {
-		return wire.Errorf(http.StatusBadRequest, "MalformedPolicyDocument", "%s", why)
+// read refuses what IAM calls a malformed policy; fits is what it is for.
+func read(text string, fits func(policy.Document) error) (document, error) {
+	parsed, err := policy.Parse(text)
+	if err == nil {
+		err = fits(parsed)
 	}
-	var policy struct {
-		Version   string
-		Statement json.RawMessage
+	if err != nil {
+		return document{}, wire.Errorf(http.StatusBadRequest, "MalformedPolicyDocument", "%v", err)
 	}
-	if err := json.Unmarshal([]byte(document), &policy); err != nil {
-		return malformed("Syntax errors in policy.")
-	}
-	if policy.Version != "" && policy.Version != "2012-10-17" && policy.Version != "2008-10-17" {
-		return malformed("The policy has an unknown version " + policy.Version)
-	}
-	var statements []map[string]any
-	if json.Unmarshal(policy.Statement, &statements) != nil {
-		var one map[string]any
-		if json.Unmarshal(policy.Statement, &one) != nil {
-			return malformed("Syntax errors in policy.")
-		}
-		statements = []map[string]any{one}
-	}
-	if len(statements) == 0 {
-		return malformed("The policy has no statement")
-	}
-	for _, s := range statements {
-		if effect, _ := s["Effect"].(string); effect != "Allow" && effect != "Deny" {
-			return malformed("Missing required field Effect cannot be empty!")
-		}
-		if s["Action"] == nil && s["NotAction"] == nil {
-			return malformed("Policy statement must contain actions.")
-		}
-		if trust && s["Principal"] == nil && s["NotPrincipal"] == nil {
-			return malformed("Missing required field Principal cannot be empty!")
-		}
-		if trust && s["Resource"] != nil {
-			return malformed("Has prohibited field Resource")
-		}
-		if !trust && s["Resource"] == nil && s["NotResource"] == nil {
-			return malformed("Policy statement must contain resources.")
-		}
-		if !trust && s["Principal"] != nil {
-			return malformed("Policy document should not specify a principal.")
-		}
-	}
-	return nil
+	return document{text, parsed}, nil
 }
 
 // createRole makes a role; the lock is held.
@@ -140,7 +120,8 @@ func (s *Service) createRole(now time.Time, name, path, trust, description strin
 	if !namePattern.MatchString(name) {
 		return nil, validation("1 validation error detected: Value '%s' at 'roleName' failed to satisfy constraint: Member must have length less than or equal to 64 and satisfy regular expression pattern: [\\w+=,.@-]+", name)
 	}
-	if err := checkDocument(trust, true); err != nil {
+	trusted, err := read(trust, policy.Document.Trust)
+	if err != nil {
 		return nil, err
 	}
 	if _, exists := s.roles[name]; exists {
@@ -156,7 +137,7 @@ func (s *Service) createRole(now time.Time, name, path, trust, description strin
 	hash := sha256.Sum256(fmt.Appendf(nil, "%s/%d", name, s.serial))
 	r := &role{
 		name: name, path: path, id: "AROA" + strings.ToUpper(hex.EncodeToString(hash[:]))[:17], arn: "arn:aws:iam::" + wire.Account + ":role" + path + name,
-		trust: trust, description: description, created: now, maxSession: maxSession, inline: map[string]string{}, attached: map[string]string{}, tags: tags,
+		trust: trusted, description: description, created: now, maxSession: maxSession, inline: map[string]document{}, attached: map[string]string{}, tags: tags,
 	}
 	s.roles[name] = r
 	return r, nil
@@ -170,23 +151,34 @@ func (s *Service) find(name string) (*role, error) {
 	return r, nil
 }
 
-func (r *role) putInline(name, document string) error {
+// byARN is the role of exactly that ARN; the lock is held.
+func (s *Service) byARN(arn string) (*role, error) {
+	name := arn[strings.LastIndex(arn, "/")+1:]
+	r, err := s.find(name)
+	if err == nil && r.arn != arn {
+		return nil, noSuchRole(name)
+	}
+	return r, err
+}
+
+func (r *role) putInline(name, text string) error {
 	if !policyNamePattern.MatchString(name) {
 		return validation("1 validation error detected: Value '%s' at 'policyName' failed to satisfy constraint: Member must have length less than or equal to 128 and satisfy regular expression pattern: [\\w+=,.@-]+", name)
 	}
-	if err := checkDocument(document, false); err != nil {
+	d, err := read(text, policy.Document.Identity)
+	if err != nil {
 		return err
 	}
 	size := 0
 	for other, existing := range r.inline {
 		if other != name {
-			size += compactLength(existing)
+			size += compactLength(existing.text)
 		}
 	}
-	if size+compactLength(document) > inlineMax {
+	if size+compactLength(text) > inlineMax {
 		return wire.Errorf(http.StatusConflict, "LimitExceeded", "Maximum policy size of %d bytes exceeded for role %s", inlineMax, r.name)
 	}
-	r.inline[name] = document
+	r.inline[name] = d
 	return nil
 }
 
@@ -214,10 +206,15 @@ func (r *role) attach(arn string) error {
 // serviceSession names the sessions of functions: Lambda uses the role itself.
 const serviceSession = "embedded"
 
-// SessionFor returns credentials bound to the role. The same role always gets
-// the same ones: nothing here expires.
-func (s *Service) SessionFor(roleARN string) (accessKeyID, secret, token string) {
-	return s.openSession(roleARN, serviceSession)
+// SessionFor returns the credentials with which Lambda runs a function of the
+// role, which must trust it. The same role always gets the same ones: nothing
+// here expires.
+func (s *Service) SessionFor(roleARN string) (accessKeyID, secret, token string, err error) {
+	if err := s.trusts(roleARN, policy.Request{Principal: "lambda.amazonaws.com", Action: "sts:AssumeRole"}); err != nil {
+		return "", "", "", denied("The role defined for the function cannot be assumed by Lambda.")
+	}
+	accessKeyID, secret, token = s.openSession(roleARN, serviceSession)
+	return accessKeyID, secret, token, nil
 }
 
 func (s *Service) openSession(roleARN, name string) (accessKeyID, secret, token string) {

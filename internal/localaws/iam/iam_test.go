@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	trust   = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
+	trust   = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com","AWS":"000000000000"},"Action":"sts:AssumeRole"}]}`
 	rights  = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"logs:PutLogEvents","Resource":"arn:aws:logs:*:*:a b+c"}}`
 	managed = "arn:aws:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"
 )
@@ -34,14 +34,22 @@ type fixture struct {
 	*sdk.Client
 	service *iam.Service
 	url     string
+	keys    map[string]string // KMS keys: ARN -> policy
 }
 
 func newFixture(t *testing.T) fixture {
 	t.Helper()
-	f := fixture{service: iam.New(iam.Options{Clock: clock.NewManual(start)})}
+	f := fixture{keys: map[string]string{}}
+	f.service = iam.New(iam.Options{Clock: clock.NewManual(start), KeyPolicy: func(id string) (string, string, bool) {
+		document, ok := f.keys[id]
+		return id, document, ok
+	}})
 	handler := f.service.Handler()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		service, region, key, err := wire.Scope(r)
+		if err != nil && iam.WebIdentity(r) {
+			service, err = "sts", nil
+		}
 		if err != nil {
 			t.Error(err)
 		}
@@ -253,11 +261,11 @@ func TestSessionsBelongToTheirRole(t *testing.T) {
 	if len(keys) != 2 {
 		t.Error("two sessions share an access key")
 	}
-	key, _, _ := f.service.SessionFor(*role.Arn)
-	if again, _, _ := f.service.SessionFor(*role.Arn); again != key || keys[key] {
-		t.Errorf("the function's key %s, then %s, sessions %v", key, again, keys)
+	key, _, _, err := f.service.SessionFor(*role.Arn)
+	if again, _, _, _ := f.service.SessionFor(*role.Arn); err != nil || again != key || keys[key] {
+		t.Errorf("the function's key %s, then %s, sessions %v: %v", key, again, keys, err)
 	}
-	_, err := f.sts("test").AssumeRole(t.Context(), &sts.AssumeRoleInput{RoleArn: aws.String(*role.Arn + "x"), RoleSessionName: aws.String("ci")})
+	_, err = f.sts("test").AssumeRole(t.Context(), &sts.AssumeRoleInput{RoleArn: aws.String(*role.Arn + "x"), RoleSessionName: aws.String("ci")})
 	wantCode(t, err, "AccessDenied")
 	_, err = f.sts("test").AssumeRole(t.Context(), &sts.AssumeRoleInput{RoleArn: role.Arn, RoleSessionName: aws.String("ci"), DurationSeconds: aws.Int32(7200)})
 	wantCode(t, err, "ValidationError")

@@ -43,26 +43,37 @@ type tag struct {
 
 type output map[string]any
 
+// operation serves one operation on a decoded input.
+type operation func(ctx context.Context, in input) (any, error)
+
 // Handler serves the JSON 1.1 API.
 func (s *Service) Handler() http.Handler {
-	operations := map[string]wire.Operation{
-		"CreateKey": wire.Op(s.createKey), "ListKeys": wire.Op(s.listKeys),
-		"CreateAlias": wire.Op(s.createAlias), "UpdateAlias": wire.Op(s.updateAlias), "DeleteAlias": wire.Op(s.deleteAlias), "ListAliases": wire.Op(s.listAliases),
-		"Decrypt": wire.Op(s.decrypt), "CancelKeyDeletion": s.onKey(cancelDeletion, false), "ScheduleKeyDeletion": s.onKey(scheduleDeletion, false),
+	operations := map[string]wire.Operation{}
+	for name, serve := range map[string]operation{
+		"CreateKey": s.createKey, "ListKeys": s.listKeys,
+		"CreateAlias": s.createAlias, "UpdateAlias": s.updateAlias, "DeleteAlias": s.deleteAlias, "ListAliases": s.listAliases,
+		"Decrypt": s.decrypt, "CancelKeyDeletion": s.onKey(cancelDeletion, false), "ScheduleKeyDeletion": s.onKey(scheduleDeletion, false),
 		"DescribeKey": s.onKey(describe, false), "GetKeyPolicy": s.onKey(getPolicy, false), "ListKeyPolicies": s.onKey(listPolicies, false),
 		"ListResourceTags": s.onKey(listTags, false), "GetKeyRotationStatus": s.onKey(rotationStatus, false),
 		"PutKeyPolicy": s.onKey(putPolicy, true), "TagResource": s.onKey(addTags, true), "UntagResource": s.onKey(removeTags, true),
 		"EnableKeyRotation": s.onKey(enableRotation, true), "DisableKeyRotation": s.onKey(disableRotation, true),
 		"UpdateKeyDescription": s.onKey(updateDescription, true), "EnableKey": s.onKey(enable, true), "DisableKey": s.onKey(disable, true),
-		"Encrypt": wire.Op(s.encrypt), "GenerateDataKey": wire.Op(s.dataKey), "GenerateDataKeyWithoutPlaintext": wire.Op(s.dataKeyOnly),
+		"Encrypt": s.encrypt, "GenerateDataKey": s.dataKey, "GenerateDataKeyWithoutPlaintext": s.dataKeyOnly,
+	} {
+		operations[name] = wire.Op(func(ctx context.Context, in input) (any, error) {
+			if err := s.authorize(ctx, name, in); err != nil {
+				return nil, err
+			}
+			return serve(ctx, in)
+		})
 	}
 	return wire.JSONTarget(s.options.Log, "1.1", operations)
 }
 
 // onKey makes an operation of a function on one key. With alive, a key that is
 // pending deletion is refused.
-func (s *Service) onKey(serve func(now time.Time, k *key, in input) (output, error), alive bool) wire.Operation {
-	return wire.Op(func(ctx context.Context, in input) (any, error) {
+func (s *Service) onKey(serve func(now time.Time, k *key, in input) (output, error), alive bool) operation {
+	return func(ctx context.Context, in input) (any, error) {
 		call := wire.FromContext(ctx)
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -78,7 +89,7 @@ func (s *Service) onKey(serve func(now time.Time, k *key, in input) (output, err
 			return nil, err
 		}
 		return out, nil
-	})
+	}
 }
 
 func (s *Service) createKey(ctx context.Context, in input) (any, error) {

@@ -1,7 +1,8 @@
 // Package kms is the embedded AWS's Key Management Service: customer keys with
 // policies, rotation, aliases, deletion windows, and real encryption bound to
 // its encryption context. Asymmetric, HMAC, imported and multi-Region keys and
-// grants do not exist here; nothing evaluates a key policy yet.
+// grants do not exist here. Who may use a key is decided by the port Authorize,
+// which reads the key's policy with PolicyOf.
 package kms
 
 import (
@@ -10,7 +11,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/tapctl/tapctl/internal/clock"
+	"github.com/tapctl/tapctl/internal/localaws/policy"
 	"github.com/tapctl/tapctl/internal/localaws/wire"
 )
 
@@ -28,6 +29,8 @@ import (
 type Options struct {
 	Log   *slog.Logger // nil: discarded
 	Clock clock.Clock
+	// Authorize says whether the caller may do this; nil allows everything.
+	Authorize wire.Authorizer
 }
 
 // Service is the keys of all regions.
@@ -151,10 +154,13 @@ func (s *Service) create(now time.Time, regionName, description, policy string, 
 	return k, nil
 }
 
-func checkPolicy(policy string) error {
-	var document struct{ Statement []json.RawMessage }
-	if err := json.Unmarshal([]byte(policy), &document); err != nil || len(document.Statement) == 0 {
-		return wire.Errorf(http.StatusBadRequest, "MalformedPolicyDocumentException", "Policy contains a statement with one or more invalid elements")
+func checkPolicy(text string) error {
+	document, err := policy.Parse(text)
+	if err == nil {
+		err = document.Resource()
+	}
+	if err != nil {
+		return wire.Errorf(http.StatusBadRequest, "MalformedPolicyDocumentException", "Policy contains a statement with one or more invalid elements: %v", err)
 	}
 	return nil
 }

@@ -133,8 +133,10 @@ func (s *Service) invocations(w http.ResponseWriter, r *http.Request) {
 
 func (s *Service) invocation(req *request) (result, error) {
 	if s.options.Authorize != nil {
-		if err := s.options.Authorize(req.Context(), req.call.AccessKeyID, "lambda:InvokeFunction", req.ref.arn()); err != nil {
-			return result{}, fail(http.StatusForbidden, "AccessDeniedException", "%v", err)
+		ask := wire.Ask{AccessKeyID: req.call.AccessKeyID, Action: "lambda:InvokeFunction", Resource: req.ref.arn()}
+		if err := s.options.Authorize(req.Context(), ask); err != nil {
+			e := wire.AsError(err)
+			return result{}, fail(http.StatusForbidden, e.Code, "%s", e.Message)
 		}
 	}
 	for _, header := range []string{"X-Amz-Durable-Execution-Name", "X-Amz-Tenant-Id"} {

@@ -117,6 +117,9 @@ func (s *Service) createFunction(req *request) (int, any, error) {
 	if set, err = in.apply(set); err != nil {
 		return 0, nil, err
 	}
+	if err := s.assumable(set.Role); err != nil {
+		return 0, nil, err
+	}
 	uploaded, err := in.Code.code()
 	if err != nil {
 		return 0, nil, err
@@ -246,6 +249,9 @@ func (s *Service) updateFunctionConfiguration(req *request) (int, any, error) {
 	}
 	old, updated, err := s.store.update(req.call.Now, req.ref, in.RevisionId, func(set settings, c code) (settings, code, error) {
 		set, err := in.apply(set)
+		if err == nil && in.Role != nil {
+			err = s.assumable(set.Role)
+		}
 		return set, c, err
 	})
 	if err != nil {

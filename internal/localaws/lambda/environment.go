@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -36,6 +37,7 @@ type environment struct {
 	work      chan *invocation // taken by the bootstrap's next
 	ready     chan struct{}    // closed by its first next
 	exited    chan struct{}    // closed when the process is gone
+	hasStream atomic.Bool      // its log stream was allowed
 	idleSince time.Time        // guarded by the executor
 	initTook  time.Duration    // reported once, with the first invocation
 
@@ -91,12 +93,16 @@ func (x *executor) spawn(ctx context.Context, r *release, requestID string) (*en
 		release: r, work: make(chan *invocation), ready: make(chan struct{}), exited: make(chan struct{}),
 		logStream: fmt.Sprintf("%s[%s]%s", r.ModifiedAt.Format("2006/01/02/"), r.Version, strings.ReplaceAll(newID(), "-", "")),
 	}
-	group := r.Settings.logGroup(r.Function)
+	logs := context.WithoutCancel(ctx) // the process outlives its first invocation
 	e.log = func(line string) {
 		e.remember(line)
-		x.log(r.Region, group, e.logStream, line)
+		x.log(logs, e, line)
 	}
-	if err := x.launch(e, root); err != nil {
+	env, err := x.envOf(r, e.logStream)
+	if err != nil {
+		return nil, err
+	}
+	if err := x.launch(e, root, env); err != nil {
 		return nil, &initError{failure("Runtime.InvalidEntrypoint", "RequestId: %s Error: fork/exec /var/task/bootstrap: %v", requestID, err)}
 	}
 	ctx, cancel := context.WithTimeout(ctx, initTimeout)
@@ -114,7 +120,7 @@ func (x *executor) spawn(ctx context.Context, r *release, requestID string) (*en
 }
 
 // launch starts the Runtime API and the process.
-func (x *executor) launch(e *environment, root string) error {
+func (x *executor) launch(e *environment, root string, env []string) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -122,8 +128,7 @@ func (x *executor) launch(e *environment, root string) error {
 	e.server = &http.Server{Handler: e.runtimeAPI(), ReadHeaderTimeout: initTimeout}
 	cmd := exec.CommandContext(x.run, filepath.Join(root, "bootstrap"))
 	cmd.Dir = root
-	cmd.Env = append(x.envOf(e.release, e.logStream),
-		"AWS_LAMBDA_RUNTIME_API="+listener.Addr().String(), "LAMBDA_TASK_ROOT="+root)
+	cmd.Env = append(env, "AWS_LAMBDA_RUNTIME_API="+listener.Addr().String(), "LAMBDA_TASK_ROOT="+root)
 	stdout, stderr := &lineWriter{emit: e.log}, &lineWriter{emit: e.log}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	// A group of its own, so that what the bootstrap starts ends with it.

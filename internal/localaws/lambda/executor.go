@@ -17,8 +17,8 @@ import (
 type executor struct {
 	limit   int
 	machine clock.Clock
-	envOf   func(r *release, logStream string) []string
-	log     func(region, group, stream, message string)
+	envOf   func(r *release, logStream string) ([]string, error)
+	log     func(ctx context.Context, e *environment, message string)
 	started chan struct{}
 
 	mu      sync.Mutex
@@ -44,7 +44,7 @@ type taskRoot struct {
 	err  error
 }
 
-func newExecutor(limit int, machine clock.Clock, envOf func(*release, string) []string, log func(region, group, stream, message string)) *executor {
+func newExecutor(limit int, machine clock.Clock, envOf func(*release, string) ([]string, error), log func(context.Context, *environment, string)) *executor {
 	return &executor{
 		limit: limit, machine: machine, envOf: envOf, log: log, started: make(chan struct{}),
 		roots: map[string]*taskRoot{}, pools: map[*release]*pool{}, slots: map[string]chan struct{}{},
@@ -180,7 +180,8 @@ func (x *executor) enter(ctx context.Context, r *release, reserved *int) (concur
 var errStopped = fail(http.StatusInternalServerError, "ServiceException", "The embedded AWS is shutting down.")
 
 // acquire returns an idle environment of the release, or a new one. The error
-// is the function's own (see initError), or errStopped.
+// is the function's own (see initError), that of a role which Lambda cannot
+// assume, or errStopped.
 func (x *executor) acquire(ctx context.Context, r *release, requestID string) (*environment, error) {
 	select {
 	case <-x.started:

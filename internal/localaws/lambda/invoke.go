@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/tapctl/tapctl/internal/localaws/fault"
+	"github.com/tapctl/tapctl/internal/localaws/policy"
+	"github.com/tapctl/tapctl/internal/localaws/wire"
 )
 
 // result is what a caller gets of an invocation.
@@ -43,7 +45,10 @@ func (s *Service) InvokeAs(ctx context.Context, principal, sourceARN, functionAR
 	}
 	allowed := false
 	if err := s.store.with(r, func(f *function) error {
-		allowed = f.allows(r.Qualifier, principal, sourceARN)
+		allowed = f.allows(r.Qualifier, policy.Request{
+			Principal: principal, Action: "lambda:InvokeFunction", Resource: r.arn(),
+			Keys: map[string][]string{"aws:sourcearn": {sourceARN}, "aws:sourceaccount": {wire.Account}},
+		})
 		return nil
 	}); err != nil {
 		return nil, "", err
@@ -239,7 +244,8 @@ func (s *Service) measure(now time.Time, t target, failed bool, took time.Durati
 
 // environmentOf is a bootstrap's environment as Lambda sets it. Of this
 // process's own it gets only what finding programs and temporary files needs.
-func (s *Service) environmentOf(r *release, logStream string) []string {
+// It fails if Lambda cannot assume the function's role.
+func (s *Service) environmentOf(r *release, logStream string) ([]string, error) {
 	set := r.Settings
 	env := []string{
 		"LANG=en_US.UTF-8", "TZ=:UTC", "_HANDLER=" + set.Handler,
@@ -261,7 +267,10 @@ func (s *Service) environmentOf(r *release, logStream string) []string {
 		env = append(env, "AWS_ENDPOINT_URL="+s.options.Endpoint)
 	}
 	if s.options.Credentials != nil {
-		key, secret, token := s.options.Credentials(set.Role)
+		key, secret, token, err := s.options.Credentials(set.Role)
+		if err != nil {
+			return nil, fail(http.StatusForbidden, "AccessDeniedException", "%s", wire.AsError(err).Message)
+		}
 		env = append(env, "AWS_ACCESS_KEY_ID="+key, "AWS_SECRET_ACCESS_KEY="+secret, "AWS_SESSION_TOKEN="+token)
 	}
 	// Last, because the last of two values of one name counts: a function
@@ -269,5 +278,5 @@ func (s *Service) environmentOf(r *release, logStream string) []string {
 	for name, value := range set.Environment {
 		env = append(env, name+"="+value)
 	}
-	return env
+	return env, nil
 }

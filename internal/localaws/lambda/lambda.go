@@ -18,6 +18,7 @@ import (
 
 	"github.com/tapctl/tapctl/internal/clock"
 	"github.com/tapctl/tapctl/internal/localaws/fault"
+	"github.com/tapctl/tapctl/internal/localaws/wire"
 )
 
 // Metrics takes the metrics of the invocations.
@@ -40,10 +41,14 @@ type Options struct {
 	Metrics Metrics
 	Logs    Logs
 	Faults  *fault.Set
-	// Credentials returns the session credentials of a function's role.
-	Credentials func(roleARN string) (accessKeyID, secret, token string)
+	// Credentials returns the session credentials of a function's role, or the
+	// error of a role that does not exist or does not trust Lambda.
+	Credentials func(roleARN string) (accessKeyID, secret, token string, err error)
 	// Authorize decides whether the caller may invoke; nil allows everybody.
-	Authorize func(ctx context.Context, accessKeyID, action, resourceARN string) error
+	Authorize wire.Authorizer
+	// RoleAuthorize decides what Lambda may do by a function's role: write its
+	// log. Nil allows everything.
+	RoleAuthorize func(ctx context.Context, roleARN string, ask wire.Ask) error
 	// Endpoint is the URL of the embedded AWS, for the functions' own clients.
 	Endpoint string
 	// MaxConcurrency bounds the invocations of one function that run at once;
@@ -65,7 +70,7 @@ type Service struct {
 
 	mu      sync.Mutex
 	rng     *rand.Rand
-	dropped map[string]bool // log groups whose absence was said
+	dropped map[string]bool // log groups whose refusal was said
 }
 
 // New returns a service without functions. Invocations wait until Run is called.
@@ -121,17 +126,51 @@ func (s *Service) draw() float64 {
 	return s.rng.Float64()
 }
 
-func (s *Service) appendLog(region, group, stream, message string) {
+// appendLog writes a line by the function's role, as Lambda does: what the
+// role may not write is lost, and the function goes on.
+// https://docs.aws.amazon.com/lambda/latest/dg/lambda-intro-execution-role.html
+func (s *Service) appendLog(ctx context.Context, e *environment, message string) {
 	if s.options.Logs == nil {
 		return
 	}
-	err := s.options.Logs.Append(s.options.Clock.Now(), region, group, stream, message)
-	key := region + " " + group
+	r := e.release
+	group := r.Settings.logGroup(r.Function)
+	err := s.mayLog(ctx, e, "arn:aws:logs:"+r.Region+":"+wire.Account+":log-group:"+group+":log-stream:"+e.logStream)
+	if err == nil {
+		err = s.options.Logs.Append(s.options.Clock.Now(), r.Region, group, e.logStream, message)
+	}
+	key := r.Region + " " + group
 	s.mu.Lock()
 	said := s.dropped[key]
 	s.dropped[key] = err != nil
 	s.mu.Unlock()
 	if err != nil && !said {
-		s.options.Log.Warn("function output dropped", "region", region, "group", group, "error", err)
+		s.options.Log.Warn("function output dropped", "region", r.Region, "group", group, "error", err)
 	}
+}
+
+// mayLog asks for the stream until it could be made, and for every line.
+func (s *Service) mayLog(ctx context.Context, e *environment, streamARN string) error {
+	if s.options.RoleAuthorize == nil {
+		return nil
+	}
+	role := e.release.Settings.Role
+	if !e.hasStream.Load() {
+		if err := s.options.RoleAuthorize(ctx, role, wire.Ask{Action: "logs:CreateLogStream", Resource: streamARN}); err != nil {
+			return err
+		}
+		e.hasStream.Store(true)
+	}
+	return s.options.RoleAuthorize(ctx, role, wire.Ask{Action: "logs:PutLogEvents", Resource: streamARN})
+}
+
+// assumable fails for a role that Lambda cannot run a function with.
+func (s *Service) assumable(roleARN string) error {
+	if s.options.Credentials == nil {
+		return nil
+	}
+	if _, _, _, err := s.options.Credentials(roleARN); err != nil {
+		return invalid("%s", wire.AsError(err).Message)
+	}
+	return nil
 }

@@ -89,7 +89,7 @@ func newFixture(t *testing.T, change func(*lambda.Options)) fixture {
 	}
 	opts := lambda.Options{
 		Clock: f.clock, Metrics: f.ports, Logs: f.ports, Faults: f.faults, Endpoint: "http://127.0.0.1:9",
-		Credentials: func(roleARN string) (string, string, string) { return "KEY", "SECRET", "TOKEN-" + roleARN },
+		Credentials: func(roleARN string) (string, string, string, error) { return "KEY", "SECRET", "TOKEN-" + roleARN, nil },
 	}
 	if change != nil {
 		change(&opts)

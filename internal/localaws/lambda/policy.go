@@ -7,11 +7,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/tapctl/tapctl/internal/localaws/wire"
+	"github.com/tapctl/tapctl/internal/localaws/policy"
 )
 
-// policy is the resource policy of one qualifier of a function.
-type policy struct {
+// permissions is the resource policy of one qualifier of a function.
+type permissions struct {
 	RevisionID string
 	Statements []permission
 }
@@ -77,7 +77,7 @@ func (s *store) addPermission(r reference, in permissionInput) (permission, erro
 		}
 		current := f.Policies[r.Qualifier]
 		if current == nil {
-			current = &policy{}
+			current = &permissions{}
 		}
 		if err := precondition(in.RevisionId, current.RevisionID); err != nil {
 			return err
@@ -87,7 +87,15 @@ func (s *store) addPermission(r reference, in permissionInput) (permission, erro
 				return fail(http.StatusConflict, "ResourceConflictException", "The statement id (%s) provided already exists. Please provide a new statement id, or remove the existing statement.", p.ID)
 			}
 		}
-		f.Policies[r.Qualifier] = &policy{newID(), append(slices.Clone(current.Statements), p)}
+		next := &permissions{newID(), append(slices.Clone(current.Statements), p)}
+		document, err := next.document()
+		if err != nil {
+			return err
+		}
+		if _, err := policy.Parse(document); err != nil {
+			return invalid("The provided principal was invalid. Please check the principal and try again. (%v)", err)
+		}
+		f.Policies[r.Qualifier] = next
 		return nil
 	})
 }
@@ -101,7 +109,7 @@ func (s *store) removePermission(r reference, id, revisionID string) error {
 			}
 			kept := slices.DeleteFunc(slices.Clone(current.Statements), func(p permission) bool { return p.ID == id })
 			if len(kept) < len(current.Statements) {
-				f.Policies[r.Qualifier] = &policy{newID(), kept}
+				f.Policies[r.Qualifier] = &permissions{newID(), kept}
 				if len(kept) == 0 {
 					delete(f.Policies, r.Qualifier)
 				}
@@ -119,15 +127,20 @@ func (s *store) policy(r reference) (document, revisionID string, err error) {
 		if current == nil {
 			return fail(http.StatusNotFound, "ResourceNotFoundException", "The resource you requested does not exist.")
 		}
-		statements := make([]map[string]any, 0, len(current.Statements))
-		for _, p := range current.Statements {
-			statements = append(statements, p.statement())
-		}
-		encoded, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Id": "default", "Statement": statements})
-		document, revisionID = string(encoded), current.RevisionID
+		revisionID = current.RevisionID
+		document, err = current.document()
 		return err
 	})
 	return document, revisionID, err
+}
+
+func (p *permissions) document() (string, error) {
+	statements := make([]map[string]any, 0, len(p.Statements))
+	for _, one := range p.Statements {
+		statements = append(statements, one.statement())
+	}
+	encoded, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Id": "default", "Statement": statements})
+	return string(encoded), err
 }
 
 // statement is the permission as AWS writes it into the policy.
@@ -157,39 +170,17 @@ func (p permission) statement() map[string]any {
 	return statement
 }
 
-// allows says whether the policy of exactly this qualifier lets the principal
+// allows says whether the policy of exactly this qualifier lets the request
 // in: a permission on the function does not reach its aliases.
-func (f *function) allows(qualifier, principal, sourceARN string) bool {
+func (f *function) allows(qualifier string, req policy.Request) bool {
 	current := f.Policies[qualifier]
 	if current == nil {
 		return false
 	}
-	return slices.ContainsFunc(current.Statements, func(p permission) bool {
-		return (p.Action == "lambda:InvokeFunction" || p.Action == "lambda:*" || p.Action == "*") &&
-			(p.Principal == principal || p.Principal == "*") &&
-			(p.SourceARN == "" || arnLike(p.SourceARN, sourceARN)) &&
-			(p.SourceAccount == "" || p.SourceAccount == wire.Account)
-	})
-}
-
-// arnLike matches as the ArnLike condition does: "*" and "?" stay inside each
-// of the first five parts, and run freely in the sixth.
-func arnLike(pattern, arn string) bool {
-	patterns, parts := strings.SplitN(pattern, ":", 6), strings.SplitN(arn, ":", 6)
-	if len(patterns) != 6 || len(parts) != 6 {
-		return false
+	document, err := current.document()
+	if err != nil {
+		return false // addPermission reads what it stores
 	}
-	for i := range patterns {
-		if !glob(patterns[i], parts[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-func glob(pattern, text string) bool {
-	quoted := regexp.QuoteMeta(pattern)
-	quoted = strings.ReplaceAll(strings.ReplaceAll(quoted, `\*`, `.*`), `\?`, `.`)
-	matched, err := regexp.MatchString(`(?s)^`+quoted+`$`, text)
-	return err == nil && matched
+	parsed, err := policy.Parse(document)
+	return err == nil && policy.Evaluate([]policy.Document{parsed}, req) == policy.Allowed
 }

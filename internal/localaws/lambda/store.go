@@ -66,7 +66,7 @@ type function struct {
 	Versions     []*release
 	LastVersion  int // numbers of deleted versions are not used again
 	Aliases      map[string]alias
-	Policies     map[string]*policy // by qualifier, "" for the function itself
+	Policies     map[string]*permissions // by qualifier, "" for the function itself
 	Tags         map[string]string
 	Reserved     *int
 }
@@ -154,7 +154,7 @@ func (s *store) create(now time.Time, r reference, set settings, c code, tags ma
 		return nil, fail(http.StatusConflict, "ResourceConflictException", "Function already exist: %s", r.Name)
 	}
 	f := &function{
-		Region: r.Region, Name: r.Name, Aliases: map[string]alias{}, Policies: map[string]*policy{}, Tags: maps.Clone(tags),
+		Region: r.Region, Name: r.Name, Aliases: map[string]alias{}, Policies: map[string]*permissions{}, Tags: maps.Clone(tags),
 		Latest: &release{
 			Region: r.Region, Function: r.Name, Version: latest, Settings: set, Code: c, RevisionID: newID(),
 			ModifiedAt: now, CreatedAt: now, ReadyAt: now.Add(s.pendingFor),

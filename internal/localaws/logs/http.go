@@ -43,16 +43,28 @@ type inputEvent struct {
 
 type output map[string]any
 
+// operation serves one operation on a decoded input.
+type operation func(ctx context.Context, in input) (any, error)
+
 // Handler serves the JSON 1.1 API.
 func (s *Service) Handler() http.Handler {
-	return wire.JSONTarget(s.options.Log, "1.1", map[string]wire.Operation{
-		"CreateLogGroup": wire.Op(s.createLogGroup), "DeleteLogGroup": wire.Op(s.deleteLogGroup), "DescribeLogGroups": wire.Op(s.describeLogGroups),
+	operations := map[string]wire.Operation{}
+	for name, serve := range map[string]operation{
+		"CreateLogGroup": s.createLogGroup, "DeleteLogGroup": s.deleteLogGroup, "DescribeLogGroups": s.describeLogGroups,
 		"PutRetentionPolicy": s.onGroup(putRetention), "DeleteRetentionPolicy": s.onGroup(deleteRetention),
 		"AssociateKmsKey": s.onGroup(associateKey), "DisassociateKmsKey": s.onGroup(disassociateKey),
 		"TagResource": s.onGroup(addTags), "UntagResource": s.onGroup(removeTags), "ListTagsForResource": s.onGroup(listTags),
 		"CreateLogStream": s.onGroup(createStream), "DescribeLogStreams": s.onGroup(describeStreams),
 		"PutLogEvents": s.onGroup(s.putEvents), "GetLogEvents": s.onGroup(getEvents), "FilterLogEvents": s.onGroup(filterEvents),
-	})
+	} {
+		operations[name] = wire.Op(func(ctx context.Context, in input) (any, error) {
+			if err := s.authorize(ctx, name, in); err != nil {
+				return nil, err
+			}
+			return serve(ctx, in)
+		})
+	}
+	return wire.JSONTarget(s.options.Log, "1.1", operations)
 }
 
 // groupName is the group that an input names: by name, by identifier (name or
@@ -71,8 +83,8 @@ func (in input) groupName() string {
 }
 
 // onGroup makes an operation of a function on one group.
-func (s *Service) onGroup(serve func(now time.Time, g *group, in input) (output, error)) wire.Operation {
-	return wire.Op(func(ctx context.Context, in input) (any, error) {
+func (s *Service) onGroup(serve func(now time.Time, g *group, in input) (output, error)) operation {
+	return func(ctx context.Context, in input) (any, error) {
 		call := wire.FromContext(ctx)
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -85,7 +97,7 @@ func (s *Service) onGroup(serve func(now time.Time, g *group, in input) (output,
 			return nil, err
 		}
 		return out, nil
-	})
+	}
 }
 
 func (s *Service) createLogGroup(ctx context.Context, in input) (any, error) {

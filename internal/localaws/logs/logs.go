@@ -4,7 +4,7 @@
 package logs
 
 import (
-	"fmt"
+	"context"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -21,6 +21,12 @@ import (
 type Options struct {
 	Log   *slog.Logger // nil: discarded
 	Clock clock.Clock
+	// Authorize says whether the caller may do this; nil allows everything.
+	// What other services append is theirs to ask for.
+	Authorize wire.Authorizer
+	// KeyAuthorize says whether CloudWatch Logs itself may use a key, for
+	// groups that are encrypted with one; nil allows it.
+	KeyAuthorize func(ctx context.Context, region string, ask wire.Ask) error
 	// EventsPerGroup bounds the memory; the oldest events go first. 0 is 20,000.
 	EventsPerGroup int
 }
@@ -113,7 +119,7 @@ func (s *Service) CreateGroup(now time.Time, region, name, kmsKey, class string,
 		tags = map[string]string{}
 	}
 	s.groups[key] = &group{
-		arn: fmt.Sprintf("arn:aws:logs:%s:%s:log-group:%s", region, wire.Account, name), created: now, kmsKey: kmsKey, class: class,
+		arn: groupARN(region, name), created: now, kmsKey: kmsKey, class: class,
 		tags: maps.Clone(tags), streams: map[string]*stream{},
 	}
 	return nil
