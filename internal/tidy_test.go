@@ -71,9 +71,10 @@ var arrows = map[string][]string{
 	"function/forward":         {"function/internal/"},
 	"function/cmd/package":     {"function/internal/bundle"},
 	"function/internal/bundle": {},
-	"function/internal/items":  {"function/internal/reply"},
+	"function/internal/items":  {"function/internal/reply", "function/internal/secret"},
 	"function/internal/relay":  {"function/internal/reply"},
 	"function/internal/reply":  {},
+	"function/internal/secret": {},
 }
 
 // usesSDK are the packages, by prefix, that may import the AWS SDK. In the

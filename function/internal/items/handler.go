@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"github.com/tapctl/tapctl/function/internal/reply"
+	"github.com/tapctl/tapctl/function/internal/secret"
 )
 
 // Errors of a Table.
@@ -29,6 +30,9 @@ type Item struct {
 	ID        string
 	CreatedAt time.Time
 	Fields    map[string]json.RawMessage
+	// Signature is by the version SignedBy of the secret; both are "" for an
+	// item that was written while there was none. They are not shown.
+	Signature, SignedBy string
 }
 
 // Table stores items.
@@ -49,6 +53,7 @@ const deadlineMargin = 250 * time.Millisecond
 type Handler struct {
 	Identity reply.Identity
 	Table    Table
+	Secret   *secret.Cache // nil: items are not signed
 	Log      *slog.Logger
 	Now      func() time.Time
 	NewID    func() string
@@ -145,9 +150,13 @@ func (h *Handler) healthz(ctx context.Context, event events.APIGatewayProxyReque
 			return 0, nil, err
 		}
 	}
-	return http.StatusOK, map[string]string{
+	body := map[string]string{
 		"status": "ok", "version": h.Identity.Version, "region": h.Identity.Region, "side": h.Identity.Side,
-	}, nil
+	}
+	if h.Secret != nil {
+		body["secret"] = h.secretState(ctx)
+	}
+	return http.StatusOK, body, nil
 }
 
 func (h *Handler) get(ctx context.Context, id string) (int, any, error) {
@@ -161,6 +170,7 @@ func (h *Handler) get(ctx context.Context, id string) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	h.verify(ctx, item)
 	return http.StatusOK, render(item), nil
 }
 
@@ -177,6 +187,7 @@ func (h *Handler) list(ctx context.Context, event events.APIGatewayProxyRequest)
 		Items []any  `json:"items"`
 		Next  string `json:"next,omitempty"`
 	}{Items: make([]any, 0, len(items))}
+	h.verify(ctx, items...)
 	for _, item := range items {
 		body.Items = append(body.Items, render(item))
 	}
@@ -195,6 +206,9 @@ func (h *Handler) create(ctx context.Context, event events.APIGatewayProxyReques
 		item.ID = h.NewID()
 	}
 	item.CreatedAt = h.Now().UTC()
+	if err := h.sign(ctx, &item); err != nil {
+		return 0, nil, err
+	}
 	err = h.Table.Create(ctx, item)
 	if errors.Is(err, ErrExists) {
 		return 0, nil, &reply.Failure{Status: http.StatusConflict, Code: "conflict", Message: "There is already an item with this id."}

@@ -86,6 +86,10 @@ func (t DynamoTable) Create(ctx context.Context, item Item) error {
 	stored := key(item.ID)
 	stored["document"] = &types.AttributeValueMemberS{Value: string(document)}
 	stored["created_at"] = &types.AttributeValueMemberS{Value: item.CreatedAt.Format(time.RFC3339Nano)}
+	if item.Signature != "" {
+		stored["signature"] = &types.AttributeValueMemberS{Value: item.Signature}
+		stored["signed_by"] = &types.AttributeValueMemberS{Value: item.SignedBy}
+	}
 	_, err = t.Client.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName: aws.String(t.Name), Item: stored,
 		ConditionExpression: aws.String("attribute_not_exists(pk)"),
@@ -106,7 +110,7 @@ func decode(stored map[string]types.AttributeValue) (Item, error) {
 		}
 		return ""
 	}
-	item := Item{ID: text("sk")}
+	item := Item{ID: text("sk"), Signature: text("signature"), SignedBy: text("signed_by")}
 	if document := text("document"); document != "" {
 		if err := json.Unmarshal([]byte(document), &item.Fields); err != nil {
 			return Item{}, fmt.Errorf("decode item %s: %w", item.ID, err)
