@@ -62,7 +62,10 @@ func (s *Server) newWorld() *world {
 		DefaultCertificate: func(host string) (*tls.Certificate, error) { return s.authority.Issue(host) },
 		RoleAuthorize:      identity.RoleAuthorizer("apigateway.amazonaws.com"),
 	})
-	secrets := secretsmanager.New(secretsmanager.Options{Log: log, Clock: s.clock, Authorize: identity.Authorize})
+	secrets := secretsmanager.New(secretsmanager.Options{Log: log, Clock: s.clock, Authorize: identity.Authorize, KeyARN: func(arn string) (string, bool) {
+		key, _, ok := keys.PolicyOf(arn)
+		return key, ok
+	}})
 	tables := dynamodb.New(dynamodb.Options{Log: log, Clock: s.clock, Metrics: metrics, Faults: s.faults, Authorize: identity.Authorize})
 	for _, zone := range s.options.Zones {
 		w.route53.EnsureZone(zone)

@@ -23,13 +23,9 @@ func (s *Service) askKey(ctx context.Context, x *secret, keyID, versionID string
 	if s.ownKey(keyID) {
 		return nil
 	}
-	arn, err := s.keyARN(ctx, x.region, keyID)
-	if err != nil {
-		code := "EncryptionFailure"
-		if actions[0] == "kms:Decrypt" {
-			code = "DecryptionFailure"
-		}
-		return wire.Errorf(http.StatusBadRequest, code, "Secrets Manager can't use the key %s: %s", keyID, wire.AsError(err).Message)
+	arn, ok := s.keyARN(x.region, keyID)
+	if !ok {
+		return wire.Errorf(http.StatusBadRequest, failures[actions[0]], "Secrets Manager can't use the KMS key %s. Check that the KMS key is available, enabled, and not in an invalid state.", keyID)
 	}
 	if s.options.Authorize == nil {
 		return nil
@@ -50,16 +46,20 @@ func (s *Service) ownKey(id string) bool {
 	return id == "" || id == defaultKey || strings.HasSuffix(id, ":"+defaultKey)
 }
 
-func (s *Service) keyARN(ctx context.Context, region, id string) (string, error) {
-	if s.options.KeyARN != nil {
-		return s.options.KeyARN(ctx, region, id)
-	}
+// failures are the errors of a key that is not there, by what it was for.
+var failures = map[string]string{"kms:Decrypt": "DecryptionFailure", "kms:GenerateDataKey": "EncryptionFailure"}
+
+func (s *Service) keyARN(region, id string) (arn string, ok bool) {
 	switch {
 	case strings.HasPrefix(id, "arn:"):
-		return id, nil
+		arn = id
 	case strings.HasPrefix(id, "alias/"):
-		return "arn:aws:kms:" + region + ":" + wire.Account + ":" + id, nil
+		arn = "arn:aws:kms:" + region + ":" + wire.Account + ":" + id
 	default:
-		return "arn:aws:kms:" + region + ":" + wire.Account + ":key/" + id, nil
+		arn = "arn:aws:kms:" + region + ":" + wire.Account + ":key/" + id
 	}
+	if s.options.KeyARN == nil {
+		return arn, true
+	}
+	return s.options.KeyARN(arn)
 }

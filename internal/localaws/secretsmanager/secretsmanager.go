@@ -11,7 +11,6 @@
 package secretsmanager
 
 import (
-	"context"
 	"crypto/rand"
 	"log/slog"
 	"net/http"
@@ -33,9 +32,9 @@ type Options struct {
 	ReplicationLag time.Duration
 	// Authorize says whether the caller may do this; nil allows everything.
 	Authorize wire.Authorizer
-	// KeyARN resolves a key's id, alias or ARN to the ARN of a key that can be
-	// used in that region. nil takes ids and ARNs at their word.
-	KeyARN func(ctx context.Context, region, id string) (arn string, err error)
+	// KeyARN is the ARN of the key that an ARN of a key or alias leads to; ok
+	// is false where there is none. nil takes ARNs at their word.
+	KeyARN func(arn string) (keyARN string, ok bool)
 }
 
 // Service is Secrets Manager in every region.
