@@ -1,10 +1,11 @@
 // Command forward is the Lambda function behind the base side of green's
-// stage: it hands every request to blue's function across regions. This file
+// stage: it hands every request to blue, across regions or over HTTPS. This file
 // only wires; see internal/relay.
 package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"time"
@@ -27,13 +28,7 @@ func main() {
 }
 
 func run(ctx context.Context, log *slog.Logger) error {
-	target := os.Getenv("FORWARD_FUNCTION_ARN")
-	region, err := relay.Region(target)
-	if err != nil {
-		return err
-	}
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(region),
-		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }))
+	blue, err := target(ctx, os.Getenv("FORWARD_FUNCTION_ARN"), os.Getenv("FORWARD_URL"), os.Getenv("FORWARD_CONNECT"))
 	if err != nil {
 		return err
 	}
@@ -41,7 +36,27 @@ func run(ctx context.Context, log *slog.Logger) error {
 		Identity: reply.Identity{
 			Version: os.Getenv("TAPCTL_VERSION"), Region: os.Getenv("AWS_REGION"), Side: os.Getenv("TAPCTL_SIDE"),
 		},
-		Target: target, Client: awslambda.NewFromConfig(cfg), Log: log, Now: time.Now,
+		Blue: blue, Log: log, Now: time.Now,
 	})
 	return nil
+}
+
+// target is blue: the function, or the site.
+func target(ctx context.Context, arn, url, connect string) (relay.Blue, error) {
+	switch {
+	case arn != "" && url != "":
+		return nil, errors.New("both FORWARD_FUNCTION_ARN and FORWARD_URL are set")
+	case url != "":
+		return relay.NewSite(url, connect)
+	}
+	region, err := relay.Region(arn)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(region),
+		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }))
+	if err != nil {
+		return nil, err
+	}
+	return &relay.Function{ARN: arn, Client: awslambda.NewFromConfig(cfg)}, nil
 }

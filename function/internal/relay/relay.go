@@ -1,6 +1,7 @@
-// Package relay hands a proxy event to a function of another region and
-// returns that function's answer. It is how a request that entered green is
-// still answered by blue. It reads nothing of the event but its method and id.
+// Package relay hands a proxy event to blue and returns blue's answer. It is how
+// a request that entered green is still answered by blue: by a function of
+// another region (Function), or over HTTPS where blue is somebody else's
+// (Site).
 package relay
 
 import (
@@ -42,17 +43,24 @@ func Region(functionARN string) (string, error) {
 // deadlineMargin is kept from the function's own deadline for the answer.
 const deadlineMargin = 250 * time.Millisecond
 
-// Handler relays events to the function Target.
+// Blue answers events.
+type Blue interface {
+	// Send hands the event over and returns the proxy answer as JSON. It makes
+	// one try.
+	Send(ctx context.Context, event []byte) ([]byte, error)
+	// String names blue for the log.
+	String() string
+}
+
+// Handler relays events to blue.
 type Handler struct {
 	Identity reply.Identity
-	Target   string // qualified ARN
-	Client   Invoker
+	Blue     Blue
 	Log      *slog.Logger
 	Now      func() time.Time
 }
 
-// Invoke implements lambda.Handler of aws-lambda-go: the event's bytes go to
-// the target as they came.
+// Invoke implements lambda.Handler of aws-lambda-go.
 func (h *Handler) Invoke(ctx context.Context, event []byte) ([]byte, error) {
 	start := h.Now()
 	request := h.read(ctx, event)
@@ -64,7 +72,7 @@ func (h *Handler) Invoke(ctx context.Context, event []byte) ([]byte, error) {
 	answer, status, err := h.relay(ctx, event, request)
 	level, attributes := slog.LevelInfo, []slog.Attr{
 		slog.String("request_id", request.id), slog.String("method", request.method), slog.String("path", request.path),
-		slog.Int("status", status), slog.Int64("duration_ms", h.Now().Sub(start).Milliseconds()), slog.String("target", h.Target),
+		slog.Int("status", status), slog.Int64("duration_ms", h.Now().Sub(start).Milliseconds()), slog.String("target", h.Blue.String()),
 	}
 	if err != nil {
 		level, attributes = slog.LevelError, append(attributes, slog.String("error", err.Error()))
@@ -104,10 +112,10 @@ func (h *Handler) read(ctx context.Context, event []byte) request {
 
 // relay returns the answer to give, its status and what went wrong.
 func (h *Handler) relay(ctx context.Context, event []byte, r request) ([]byte, int, error) {
-	out, err := h.attempt(ctx, event)
+	out, err := h.Blue.Send(ctx, event)
 	if err != nil && ctx.Err() == nil && (r.idempotent() || neverRan(err)) {
 		h.Log.LogAttrs(ctx, slog.LevelWarn, "relay again", slog.String("request_id", r.id), slog.String("error", err.Error()))
-		out, err = h.attempt(ctx, event)
+		out, err = h.Blue.Send(ctx, event)
 	}
 	if err == nil {
 		answer, status, badAnswer := mark(out)
@@ -133,12 +141,23 @@ type functionError struct{ kind, payload string }
 // Error implements error.
 func (e *functionError) Error() string { return "target function failed: " + e.kind + ": " + e.payload }
 
-func (h *Handler) attempt(ctx context.Context, event []byte) ([]byte, error) {
-	out, err := h.Client.Invoke(ctx, &lambda.InvokeInput{
-		FunctionName: aws.String(h.Target), InvocationType: types.InvocationTypeRequestResponse, Payload: event,
+// Function is blue as a function of another region. The event's bytes go to it
+// as they came.
+type Function struct {
+	ARN    string // qualified
+	Client Invoker
+}
+
+// String implements Blue.
+func (f *Function) String() string { return f.ARN }
+
+// Send implements Blue.
+func (f *Function) Send(ctx context.Context, event []byte) ([]byte, error) {
+	out, err := f.Client.Invoke(ctx, &lambda.InvokeInput{
+		FunctionName: aws.String(f.ARN), InvocationType: types.InvocationTypeRequestResponse, Payload: event,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("invoke %s: %w", h.Target, err)
+		return nil, fmt.Errorf("invoke %s: %w", f.ARN, err)
 	}
 	if out.FunctionError != nil {
 		return nil, &functionError{*out.FunctionError, string(out.Payload)}

@@ -52,7 +52,7 @@ func (b *blue) Invoke(ctx context.Context, in *lambda.InvokeInput, _ ...func(*la
 func handler(b *blue) *relay.Handler {
 	return &relay.Handler{
 		Identity: reply.Identity{Version: "v2", Region: "eu-central-1", Side: "green"},
-		Target:   target, Client: b, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Now: time.Now,
+		Blue:     &relay.Function{ARN: target, Client: b}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Now: time.Now,
 	}
 }
 
