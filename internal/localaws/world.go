@@ -99,7 +99,7 @@ func (s *Server) newWorld() *world {
 // by the account's own DNS, and its region's front door is dialled. They come
 // from addresses of their own, so that a policy can tell them from users.
 func (w *world) dialer(s *Server) func(ctx context.Context, host string, port int) (net.Conn, error) {
-	return func(ctx context.Context, host string, _ int) (net.Conn, error) {
+	return func(ctx context.Context, host string, port int) (net.Conn, error) {
 		resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, network, s.env.DNSServer)
@@ -109,7 +109,10 @@ func (w *world) dialer(s *Server) func(ctx context.Context, host string, port in
 			return nil, err
 		}
 		d := net.Dialer{LocalAddr: s.checkers.next()}
-		return d.DialContext(ctx, "tcp", net.JoinHostPort(addresses[0], fmt.Sprint(s.env.HTTPSPort)))
+		if port == 443 { // the front doors stand for it
+			port = s.env.HTTPSPort
+		}
+		return d.DialContext(ctx, "tcp", net.JoinHostPort(addresses[0], fmt.Sprint(port)))
 	}
 }
 

@@ -243,7 +243,8 @@ func (s *Service) measure(now time.Time, t target, failed bool, took time.Durati
 }
 
 // environmentOf is a bootstrap's environment as Lambda sets it. Of this
-// process's own it gets only what finding programs and temporary files needs.
+// process's own it gets only what finding programs, temporary files and the
+// machine's trust store needs.
 // It fails if Lambda cannot assume the function's role.
 func (s *Service) environmentOf(r *release, logStream string) ([]string, error) {
 	set := r.Settings
@@ -258,7 +259,7 @@ func (s *Service) environmentOf(r *release, logStream string) ([]string, error) 
 		"AWS_LAMBDA_LOG_GROUP_NAME=" + set.logGroup(r.Function),
 		"AWS_LAMBDA_LOG_STREAM_NAME=" + logStream,
 	}
-	for _, name := range []string{"PATH", "TMPDIR"} {
+	for _, name := range []string{"PATH", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
 		if value, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+value)
 		}
