@@ -7,12 +7,14 @@ import (
 	"net/http"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
 	"github.com/aws/aws-sdk-go-v2/service/route53/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
+	"github.com/tapctl/tapctl/internal/clock"
 	"github.com/tapctl/tapctl/internal/localaws"
 )
 
@@ -51,6 +53,10 @@ func TestHealthCheckersComeFromThePublishedRanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
+	// Nobody coming must fail, not hang.
+	if err := listener.(*net.TCPListener).SetDeadline(clock.Real{}.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
 	c := route53.NewFromConfig(in("us-east-1"))
 	zones, err := c.ListHostedZones(t.Context(), &route53.ListHostedZonesInput{})
 	if err != nil {
