@@ -21,6 +21,7 @@ import (
 const (
 	table  = "arn:aws:dynamodb:eu-west-1:000000000000:table/items"
 	key    = "arn:aws:kms:eu-west-1:000000000000:key/1"
+	alias  = "arn:aws:kms:eu-west-1:000000000000:alias/mine" // of the key
 	apiARN = "arn:aws:iam::000000000000:role/team/api"
 	issuer = "token.actions.githubusercontent.com"
 )
@@ -170,11 +171,32 @@ func TestAKeysOwnPolicyDecidesFirst(t *testing.T) {
 			if test.via != "" {
 				ask.Keys = map[string][]string{"kms:viaservice": {test.via}}
 			}
-			got := message(t, f.service.Authorize(t.Context(), ask))
-			if (got == "") != (test.want == "") || !strings.HasSuffix(got, test.want) {
-				t.Errorf("%q, want %q", got, test.want)
+			for _, ask.Resource = range []string{key, alias} { // an alias stands for its key
+				got := message(t, f.service.Authorize(t.Context(), ask))
+				if (got == "") != (test.want == "") || !strings.HasSuffix(got, test.want) {
+					t.Errorf("%s: %q, want %q", ask.Resource, got, test.want)
+				}
 			}
 		})
+	}
+}
+
+// What concerns an alias as such is not a matter of key policies.
+func TestAliasesAreNoKeys(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	if _, err := f.CreateRole(t.Context(), &sdk.CreateRoleInput{RoleName: aws.String("api"), Path: aws.String("/team/"), AssumeRolePolicyDocument: aws.String(trust)}); err != nil {
+		t.Fatal(err)
+	}
+	f.put(t, "own", statement("Allow", "kms:*", "*", ""))
+	for _, ask := range []wire.Ask{
+		{Action: "kms:CreateAlias", Resource: alias}, {Action: "kms:ListKeys", Resource: "*"},
+		{Action: "kms:Decrypt", Resource: "arn:aws:kms:eu-west-1:000000000000:alias/aws/dynamodb"},
+	} {
+		ask.AccessKeyID = f.session(t)
+		if err := f.service.Authorize(t.Context(), ask); err != nil {
+			t.Errorf("%s: %v", ask.Action, err)
+		}
 	}
 }
 

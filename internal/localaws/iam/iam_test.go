@@ -41,6 +41,9 @@ func newFixture(t *testing.T) fixture {
 	t.Helper()
 	f := fixture{keys: map[string]string{}}
 	f.service = iam.New(iam.Options{Clock: clock.NewManual(start), KeyPolicy: func(id string) (string, string, bool) {
+		if id == alias {
+			id = key
+		}
 		document, ok := f.keys[id]
 		return id, document, ok
 	}})

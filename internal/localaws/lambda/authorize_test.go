@@ -3,7 +3,6 @@ package lambda_test
 import (
 	"context"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -45,11 +44,19 @@ func (g *guard) deny(action string) {
 	g.denied = action
 }
 
-func (g *guard) wasAsked(want string) bool {
+func (g *guard) count(prefix string) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return slices.ContainsFunc(g.asks, func(ask string) bool { return strings.HasPrefix(ask, want) })
+	n := 0
+	for _, ask := range g.asks {
+		if strings.HasPrefix(ask, prefix) {
+			n++
+		}
+	}
+	return n
 }
+
+func (g *guard) wasAsked(prefix string) bool { return g.count(prefix) > 0 }
 
 func TestInvokingIsAskedForOnTheAlias(t *testing.T) {
 	t.Parallel()
@@ -84,6 +91,9 @@ func TestLinesAreWrittenByTheFunctionsRole(t *testing.T) {
 		}
 		if logged := f.ports.logged("START RequestId: request-1"); logged != (denied == "") {
 			t.Errorf("without %q: logged %v: %q", denied, logged, f.ports.lines)
+		}
+		if streams := g.count(role + " logs:CreateLogStream"); denied == "" && streams != 1 {
+			t.Errorf("one stream was asked for %d times", streams)
 		}
 		if !g.wasAsked(role+" logs:CreateLogStream "+stream) || g.wasAsked(role+" logs:PutLogEvents "+stream) != (denied != "logs:CreateLogStream") {
 			t.Errorf("without %q: asked %q", denied, g.asks)
