@@ -2,7 +2,9 @@
 // Security Token Service: roles, their policies, sessions bound to a role,
 // identity providers of OpenID Connect, and the evaluation of the policies
 // whenever a service asks. Users, groups and customer-managed policies do not
-// exist here: whoever has no session is the account's root.
+// exist here: whoever has no session is the account's root. Services that do
+// not ask serve every session: acm, cloudwatch, route53, the control plane of
+// apigateway, and lambda but for Invoke.
 package iam
 
 import (
