@@ -53,7 +53,7 @@ test: build ## every test
 .PHONY: race
 race: functions ## the tests of what runs concurrently, under the race detector
 	$(GO) test -race -timeout 15m ./internal/clock/... ./internal/cutover/... ./internal/health/... ./internal/rehearse/... \
-		./internal/localaws/{fault,wire,cloudwatch,dynamodb,iam,kms,acm,logs,lambda,apigateway,route53}/... ./function/...
+		./internal/localaws/{fault,wire,cloudwatch,dynamodb,iam,kms,acm,logs,lambda,apigateway,route53,s3}/... ./function/...
 
 .PHONY: sim
 sim: ## simulate the cutover: SEEDS=1000000 many, FROM=n from there on

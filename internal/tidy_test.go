@@ -63,6 +63,7 @@ var arrows = map[string][]string{
 	"internal/localaws/policy":         {},
 	"internal/localaws/provider":       {"internal/clock"},
 	"internal/localaws/route53":        {"internal/clock", "internal/localaws/wire"},
+	"internal/localaws/s3":             {"internal/clock", "internal/localaws/fault", "internal/localaws/policy", "internal/localaws/wire"},
 	"internal/localaws/secretsmanager": {"internal/clock", "internal/localaws/wire"},
 	"internal/localaws/wire":           {},
 

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
@@ -63,6 +64,10 @@ func TestAWebIdentityMayDoWhatItsRoleMay(t *testing.T) {
 		},
 		"secretsmanager:ListSecrets": func() error {
 			_, err := secretsmanager.NewFromConfig(as).ListSecrets(ctx, &secretsmanager.ListSecretsInput{})
+			return err
+		},
+		"s3:ListAllMyBuckets": func() error {
+			_, err := s3.NewFromConfig(as).ListBuckets(ctx, &s3.ListBucketsInput{})
 			return err
 		},
 		"iam:ListRoles": func() error {

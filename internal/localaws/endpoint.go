@@ -9,6 +9,7 @@ import (
 	"github.com/tapctl/tapctl/internal/clock"
 	"github.com/tapctl/tapctl/internal/localaws/fault"
 	"github.com/tapctl/tapctl/internal/localaws/iam"
+	"github.com/tapctl/tapctl/internal/localaws/s3"
 	"github.com/tapctl/tapctl/internal/localaws/wire"
 )
 
@@ -17,10 +18,14 @@ type served struct {
 	handler  http.Handler
 	protocol wire.Protocol
 	global   bool // not hurt by the loss of a region
+	// refuse answers with an error before the service is reached; nil is the
+	// protocol's own way. S3 speaks REST-XML with errors of its own shape.
+	refuse func(http.ResponseWriter, *http.Request, wire.Call, error)
 }
 
 // endpoint is the one HTTP address of all services in all regions: the
-// signature's scope tells which is meant.
+// signature's scope tells which is meant. S3 is also reached by its hosts'
+// names, as websites and anonymous readers do.
 type endpoint struct {
 	log      *slog.Logger
 	clock    clock.Clock
@@ -40,6 +45,9 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil && iam.WebIdentity(r) {
 		service, region, err = "sts", "us-east-1", nil // a token stands for the signature
 	}
+	if at, ok := s3.Unsigned(r); ok {
+		service, region, accessKey, err = "s3", at, "", nil
+	}
 	call := wire.Call{
 		Service: service, Region: region, AccessKeyID: accessKey,
 		RequestID: fmt.Sprintf("%08x-0000-4000-8000-%012x", e.requests.Load()>>32, e.requests.Add(1)), Now: e.clock.Now(),
@@ -55,11 +63,19 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if _, struck := e.faults.Draw(region, fault.ExpiredCredentials, "endpoint"); struck && accessKey != "" {
-		wire.Refuse(w, call, target.protocol, wire.Errorf(http.StatusForbidden, "ExpiredToken", "The security token included in the request is expired"))
+		target.refused(w, r, call, wire.Errorf(http.StatusForbidden, "ExpiredToken", "The security token included in the request is expired"))
 		return
 	}
 	if _, struck := e.faults.Draw(region, fault.RegionDown, "endpoint"); struck && !target.global {
 		panic(http.ErrAbortHandler) // the connection ends without an answer
 	}
 	target.handler.ServeHTTP(w, r.WithContext(wire.NewContext(r.Context(), call)))
+}
+
+func (s served) refused(w http.ResponseWriter, r *http.Request, call wire.Call, err error) {
+	if s.refuse != nil {
+		s.refuse(w, r, call, err)
+		return
+	}
+	wire.Refuse(w, call, s.protocol, err)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/tapctl/tapctl/internal/localaws/lambda"
 	"github.com/tapctl/tapctl/internal/localaws/logs"
 	"github.com/tapctl/tapctl/internal/localaws/route53"
+	"github.com/tapctl/tapctl/internal/localaws/s3"
 	"github.com/tapctl/tapctl/internal/localaws/secretsmanager"
 	"github.com/tapctl/tapctl/internal/localaws/wire"
 )
@@ -62,10 +63,15 @@ func (s *Server) newWorld() *world {
 		DefaultCertificate: func(host string) (*tls.Certificate, error) { return s.authority.Issue(host) },
 		RoleAuthorize:      identity.RoleAuthorizer("apigateway.amazonaws.com"),
 	})
-	secrets := secretsmanager.New(secretsmanager.Options{Log: log, Clock: s.clock, Authorize: identity.Authorize, KeyARN: func(arn string) (string, bool) {
+	keyARN := func(arn string) (string, bool) {
 		key, _, ok := keys.PolicyOf(arn)
 		return key, ok
-	}})
+	}
+	secrets := secretsmanager.New(secretsmanager.Options{Log: log, Clock: s.clock, Authorize: identity.Authorize, KeyARN: keyARN})
+	storage := s3.New(s3.Options{
+		Log: log, Clock: s.clock, Seed: seed, Metrics: metrics, Faults: s.faults, KeyARN: keyARN,
+		Authorize: identity.Authorize, Principal: identity.Principal, RoleAuthorize: identity.RoleAuthorizer("s3.amazonaws.com"),
+	})
 	tables := dynamodb.New(dynamodb.Options{Log: log, Clock: s.clock, Metrics: metrics, Faults: s.faults, Authorize: identity.Authorize})
 	for _, zone := range s.options.Zones {
 		w.route53.EnsureZone(zone)
@@ -80,11 +86,12 @@ func (s *Server) newWorld() *world {
 		"logs":           {handler: groups.Handler(), protocol: wire.JSONProtocol},
 		"monitoring":     {handler: metrics.Handler(), protocol: wire.CBORProtocol},
 		"route53":        {handler: w.route53.Handler(), protocol: wire.RESTXMLProtocol, global: true},
+		"s3":             {handler: storage.Handler(), refuse: s3.WriteError},
 		"secretsmanager": {handler: secrets.Handler(), protocol: wire.JSONProtocol},
 		"sts":            {handler: identity.Handler(), protocol: wire.QueryProtocol, global: true},
 	}
 	for name, run := range map[string]func(context.Context) error{
-		"cloudwatch": metrics.Run, "dynamodb": tables.Run, "lambda": functions.Run, "route53": w.route53.Run,
+		"cloudwatch": metrics.Run, "dynamodb": tables.Run, "lambda": functions.Run, "route53": w.route53.Run, "s3": storage.Run,
 	} {
 		w.running.Go(func() {
 			if err := run(ctx); err != nil && !errors.Is(err, context.Canceled) {

@@ -199,7 +199,7 @@ func (a *account) provider(ctx *pulumi.Context, region string) (pulumi.ResourceO
 	url := pulumi.String(a.url)
 	p, err := aws.NewProvider(ctx, region, &aws.ProviderArgs{
 		Region: pulumi.String(region), AccessKey: pulumi.String("key"), SecretKey: pulumi.String("secret"), SkipCredentialsValidation: pulumi.Bool(true),
-		Endpoints: aws.ProviderEndpointArray{aws.ProviderEndpointArgs{Dynamodb: url, Cloudwatch: url, Route53: url, Lambda: url, Apigateway: url, Sts: url, Acm: url, Iam: url, Kms: url, Cloudwatchlogs: url, Secretsmanager: url}},
+		Endpoints: aws.ProviderEndpointArray{aws.ProviderEndpointArgs{Dynamodb: url, Cloudwatch: url, Route53: url, Lambda: url, Apigateway: url, Sts: url, Acm: url, Iam: url, Kms: url, Cloudwatchlogs: url, Secretsmanager: url, S3: url}},
 	})
 	return pulumi.Provider(p), err
 }

@@ -34,7 +34,7 @@ type change struct {
 var kinds = func() map[string]kind {
 	out := map[string]kind{}
 	for _, group := range []map[string]kind{kmsKinds, iamKinds, dynamodbKinds, apiKinds, stageKinds, domainKinds, lambdaKinds, cloudwatchKinds, route53Kinds, acmKinds,
-		secretsmanagerKinds, dashboardKinds, tableReplicaKinds} {
+		secretsmanagerKinds, s3Kinds, dashboardKinds, tableReplicaKinds} {
 		maps.Copy(out, group)
 	}
 	return out

@@ -23,6 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
@@ -34,13 +35,14 @@ import (
 
 // configured are the provider's own properties that are understood. The skips
 // ask for nothing here: no such check is made.
-var configured = []string{"region", "accessKey", "secretKey", "token", "endpoints", "skipCredentialsValidation", "skipMetadataApiCheck",
+var configured = []string{"region", "accessKey", "secretKey", "token", "endpoints", "s3UsePathStyle", "skipCredentialsValidation", "skipMetadataApiCheck",
 	"skipRegionValidation", "skipRequestingAccountId", "version", "pluginDownloadURL"}
 
 // session is one configured provider: a region and the way to AWS there.
 type session struct {
 	config    aws.Config
 	endpoints map[string]string // by the provider's names for the services
+	pathStyle bool              // S3's buckets are in the path, not in the host
 	clock     clock.Clock
 	once      *accountOnce
 	inputs    resource.PropertyMap // of the resource being worked on
@@ -69,6 +71,9 @@ func newSession(ctx context.Context, inputs resource.PropertyMap, opts Options) 
 		return nil, errors.New("configure the aws provider: no region")
 	}
 	s := &session{config: cfg, endpoints: map[string]string{}, clock: opts.Clock, once: &accountOnce{}}
+	// The engine passes a provider's own flags as text.
+	flag := bare(inputs["s3UsePathStyle"])
+	s.pathStyle = text("s3UsePathStyle") == "true" || flag.IsBool() && flag.BoolValue()
 	return s, s.readEndpoints(inputs["endpoints"])
 }
 
@@ -183,6 +188,13 @@ func (s *session) route53() *route53.Client {
 	return route53.NewFromConfig(s.config, func(o *route53.Options) { s.base("route53", &o.BaseEndpoint) })
 }
 
+func (s *session) s3() *s3.Client {
+	return s3.NewFromConfig(s.config, func(o *s3.Options) {
+		s.base("s3", &o.BaseEndpoint)
+		o.UsePathStyle = s.pathStyle
+	})
+}
+
 func (s *session) secretsmanager() *secretsmanager.Client {
 	return secretsmanager.NewFromConfig(s.config, func(o *secretsmanager.Options) { s.base("secretsmanager", &o.BaseEndpoint) })
 }
@@ -252,7 +264,9 @@ func codeOf(err error) string {
 // gone says that AWS has no such thing (any more).
 func gone(err error) bool {
 	return slices.Contains([]string{"ResourceNotFoundException", "ResourceNotFound", "NotFoundException", "NoSuchEntity", "NoSuchEntityException",
-		"NoSuchHealthCheck", "NoSuchHostedZone", "TableNotFoundException"}, codeOf(err))
+		"NoSuchHealthCheck", "NoSuchHostedZone", "TableNotFoundException",
+		"NotFound", "NoSuchBucket", "NoSuchBucketPolicy", "NoSuchLifecycleConfiguration", "NoSuchPublicAccessBlockConfiguration", "NoSuchWebsiteConfiguration",
+		"OwnershipControlsNotFoundError", "ReplicationConfigurationNotFoundError", "ServerSideEncryptionConfigurationNotFoundError"}, codeOf(err))
 }
 
 // samePolicy returns wanted if live is the same JSON, else live.
