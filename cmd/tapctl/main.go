@@ -19,7 +19,7 @@ func main() {
 		os.Exit(cli.ImpatientCode)
 	})
 	os.Exit(cli.Main(context.Background(), os.Args[1:], cli.IO{
-		Out: os.Stdout, Err: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd())),
+		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd())),
 		Env: os.Getenv, Home: home(), Stop: stop, Terminated: terminated,
 	}))
 }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -37,9 +38,10 @@ type DeployReport struct {
 
 // DeployOutputs are what users of the environment need.
 type DeployOutputs struct {
-	APIURL    string            `json:"api_url"`
-	APIURLs   map[string]string `json:"api_urls"`
-	TableName string            `json:"table_name"`
+	APIURL     string            `json:"api_url"`
+	APIURLs    map[string]string `json:"api_urls"`
+	WebsiteURL string            `json:"website_url"` // "" where the bucket is adopted
+	TableName  string            `json:"table_name"`
 }
 
 // deployment is one deploy under way.
@@ -49,6 +51,8 @@ type deployment struct {
 	input  infra.Input
 	counts infra.Counts
 	top    topology.Topology
+	// retired is true where blue has gone for good: it is not made again.
+	retired bool
 }
 
 // Deploy provisions base, the cells and the edge, in this order, and probes
@@ -96,7 +100,10 @@ func (d *deployment) preflight(ctx context.Context) error {
 	}
 	d.input = infra.Input{Config: d.Config, Account: account, ZoneID: zone}
 	d.say(cutover.EventPlan, "account %s, zone %s (%s)", account, d.Config.Domain.Zone, zone)
-	return nil
+	if _, err := d.records(ctx); err != nil {
+		return err
+	}
+	return d.adopt(ctx)
 }
 
 // guard takes the lease and refuses where a shift is open or users are on a
@@ -137,6 +144,7 @@ func (d *deployment) refuseExposed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.retired = top.Retired
 	live, err := awsapi.NewTraffic(d.Clients, top).Read(ctx)
 	if err != nil {
 		return err
@@ -185,12 +193,12 @@ func (d *deployment) provision(ctx context.Context) error {
 		return err
 	}
 	cells := map[topology.Side]infra.Outputs{}
-	for _, side := range []topology.Side{topology.Blue, topology.Green} {
+	for _, side := range d.sides() {
 		if cells[side], err = d.cell(ctx, side, base); err != nil {
 			return err
 		}
 	}
-	edge, err := d.edge(ctx)
+	edge, err := d.edge(ctx, base)
 	if err != nil {
 		return err
 	}
@@ -206,7 +214,18 @@ func (d *deployment) provision(ctx context.Context) error {
 
 func (d *deployment) name(part string) string { return d.Config.StackPrefix() + "-" + part }
 
+// sides are those whose cell is tapctl's.
+func (d *deployment) sides() []topology.Side {
+	if d.retired || d.Config.Source.External.Set() {
+		return []topology.Side{topology.Green}
+	}
+	return []topology.Side{topology.Blue, topology.Green}
+}
+
 func (d *deployment) base(ctx context.Context) (infra.Base, error) {
+	if err := d.baseStays(ctx); err != nil {
+		return infra.Base{}, err
+	}
 	result, err := d.stack(ctx, d.name("base"), func() (infra.Result, error) {
 		return d.ask.Runner.Up(ctx, d.name("base"), infra.BaseProgram(d.input))
 	})
@@ -220,6 +239,7 @@ func baseOf(o infra.Outputs) infra.Base {
 	return infra.Base{
 		TableName: o.Text("table_name"), ControlTable: o.Text("control_table"),
 		KeyARN: o.Texts("key_arn"), CertificateARN: o.Texts("certificate_arn"),
+		SecretARN: o.Texts("secret_arn"), Bucket: o.Texts("bucket"), WebsiteURL: o.Text("website_url"),
 	}
 }
 
@@ -271,10 +291,14 @@ func (d *deployment) cell(ctx context.Context, side topology.Side, base infra.Ba
 	return result.Outputs, err
 }
 
-func (d *deployment) edgeInput(ctx context.Context) (infra.EdgeInput, error) {
-	in := infra.EdgeInput{Input: d.input, Public: map[topology.Side]infra.RegionalDomain{}, Probe: map[topology.Side]infra.RegionalDomain{}}
-	var err error
-	for side, region := range map[topology.Side]string{topology.Blue: d.Config.SourceRegion, topology.Green: d.Config.TargetRegion} {
+func (d *deployment) edgeInput(ctx context.Context, base infra.Base) (infra.EdgeInput, error) {
+	in := infra.EdgeInput{
+		Input: d.input, Public: map[topology.Side]infra.RegionalDomain{}, Probe: map[topology.Side]infra.RegionalDomain{},
+		Retired: d.retired, Bucket: base.Bucket, Table: base.TableName,
+	}
+	for _, side := range d.sides() {
+		region := infra.CellInput{Input: d.input, Side: side}.Region()
+		var err error
 		if in.Public[side], err = d.Clients.RegionalDomain(ctx, region, d.Config.Domain.Name); err != nil {
 			return in, err
 		}
@@ -282,12 +306,20 @@ func (d *deployment) edgeInput(ctx context.Context) (infra.EdgeInput, error) {
 			return in, err
 		}
 	}
+	found, err := d.records(ctx)
+	if err != nil {
+		return in, err
+	}
+	in.External = d.external(found)
 	in.Live, err = d.Clients.LiveEdge(ctx, d.input.ZoneID, d.Config.Domain.Name)
 	return in, err
 }
 
-func (d *deployment) edge(ctx context.Context) (infra.Outputs, error) {
-	in, err := d.edgeInput(ctx)
+func (d *deployment) edge(ctx context.Context, base infra.Base) (infra.Outputs, error) {
+	if err := d.takeOver(ctx); err != nil {
+		return nil, err
+	}
+	in, err := d.edgeInput(ctx, base)
 	if err != nil {
 		return nil, err
 	}
@@ -309,12 +341,17 @@ func (d *deployment) assemble(base infra.Base, cells map[topology.Side]infra.Out
 	}
 	d.top = topology.Topology{
 		Team: c.TeamName, Environment: c.Environment, Account: d.input.Account, ZoneID: d.input.ZoneID,
-		RecordName: c.Domain.Name, RecordTypes: []string{"A"}, ControlTable: base.ControlTable, Table: base.TableName,
-		HealthPath: c.Function.HealthPath,
-		Source:     cell(topology.Blue, c.SourceRegion, d.top.Source.RegionalName),
-		Target:     cell(topology.Green, c.TargetRegion, d.top.Target.RegionalName),
+		RecordName: c.Domain.Name, RecordTypes: c.RecordTypes(), ControlTable: base.ControlTable, Table: base.TableName,
+		HealthPath: c.Function.HealthPath, Bucket: base.Bucket, Secret: base.SecretARN, WebsiteURL: base.WebsiteURL,
+		KillRegion: c.KillRegion(), Retired: d.retired,
+		Source: cell(topology.Blue, c.SourceRegion, d.top.Source.RegionalName),
+		Target: cell(topology.Green, c.TargetRegion, d.top.Target.RegionalName),
 	}
 	d.top.Target.Forwarder = c.Name("forward")
+	if e := c.Source.External; e.Set() {
+		d.top.External = cmp.Or(e.URL, "https://"+e.AliasName)
+		d.top.Source = topology.Cell{Region: c.SourceRegion, SetID: string(topology.Blue), HealthCheck: edge.Text("health_check_blue")}
+	}
 	for _, name := range cells[topology.Green].List("alarms") {
 		d.top.Alarms = append(d.top.Alarms, topology.Alarm{
 			Name: name, Region: c.TargetRegion, Side: topology.Green, Sparse: strings.HasSuffix(name, "-table-throttles"),
@@ -356,8 +393,10 @@ func (d *deployment) smoke(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := d.smokeCell(ctx, d.top.Source, false, true); err != nil {
-		return err
+	if slices.Contains(d.sides(), topology.Blue) {
+		if err := d.smokeCell(ctx, d.top.Source, false, true); err != nil {
+			return err
+		}
 	}
 	return d.smokeCell(ctx, d.top.Target, live.Canary > 0, live.Canary < 100)
 }
@@ -392,15 +431,16 @@ func sides(canary, base bool) string {
 	}
 }
 
-// outputs are known without asking: they follow from the configuration.
+// outputs follow from the configuration, but for the website's address.
 func (d *deployment) outputs() DeployOutputs {
 	c := d.Config
-	return DeployOutputs{
-		APIURL: "https://" + c.Domain.Name,
-		APIURLs: map[string]string{
-			c.SourceRegion: "https://" + c.ProbeName(c.SourceRegion),
-			c.TargetRegion: "https://" + c.ProbeName(c.TargetRegion),
-		},
-		TableName: c.Name("items"),
+	out := DeployOutputs{
+		APIURL: "https://" + c.Domain.Name, APIURLs: map[string]string{},
+		WebsiteURL: d.top.WebsiteURL, TableName: cmp.Or(c.Table.Adopt, c.Name("items")),
 	}
+	for _, side := range d.sides() {
+		region := infra.CellInput{Input: d.input, Side: side}.Region()
+		out.APIURLs[region] = "https://" + c.ProbeName(region)
+	}
+	return out
 }

@@ -22,7 +22,7 @@ func (a *App) Receipt(ctx context.Context, top topology.Topology, end cutover.St
 
 // Target is target.
 func (a *App) Target(ctx context.Context, live cutover.Setting, liveKnown bool, ask RollbackAsk) cutover.Setting {
-	return a.target(ctx, live, liveKnown, ask)
+	return a.target(ctx, topology.Topology{}, live, liveKnown, ask)
 }
 
 // FindTopology is findTopology.

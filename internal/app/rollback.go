@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -27,10 +28,13 @@ func (a *App) Rollback(ctx context.Context, ask RollbackAsk) (Report, error) {
 	if err != nil {
 		return Report{}, a.notDeployed(err)
 	}
+	if top.Retired && ask.ToBlue {
+		return Report{}, &Refused{Cause: errors.New("rollback: blue is retired, there is nothing to go back to"), Next: "tapctl rollback, to the version that was live before"}
+	}
 	traffic := awsapi.NewTraffic(a.Clients, top)
 	if ask.DryRun {
 		live, readErr := traffic.Read(ctx)
-		target := a.target(ctx, live, readErr == nil, ask)
+		target := a.target(ctx, top, live, readErr == nil, ask)
 		if readErr != nil {
 			return Report{}, refused(readErr)
 		}
@@ -61,7 +65,7 @@ func (a *App) Rollback(ctx context.Context, ask RollbackAsk) (Report, error) {
 	look, cancel := a.briefly(ctx)
 	live, readErr := traffic.Read(look)
 	cancel()
-	target := a.target(ctx, live, readErr == nil, ask)
+	target := a.target(ctx, top, live, readErr == nil, ask)
 	state := cutover.StartRetreat(a.Clock.Now().UTC().Format("20060102T150405Z"), target, a.plan(nil, false, false), a.Clock.Now())
 	a.say(cutover.EventRetreat, "rolling back to %s", target)
 	return a.drive(ctx, traffic, nil, journal, state)
@@ -75,14 +79,19 @@ func (a *App) takeBriefly(ctx context.Context, journal *cutover.LateJournal) err
 
 // target is where the last shift said a retreat goes; without a journal, where
 // the mode says.
-func (a *App) target(ctx context.Context, live cutover.Setting, liveKnown bool, ask RollbackAsk) cutover.Setting {
+func (a *App) target(ctx context.Context, top topology.Topology, live cutover.Setting, liveKnown bool, ask RollbackAsk) cutover.Setting {
 	if ask.ToBlue {
 		return cutover.Setting{Base: cutover.Forwarder}
 	}
 	call, cancel := a.briefly(ctx)
 	defer cancel()
 	shift, found, err := a.control().Shift(call)
-	return cutover.RetreatTarget(shift, err == nil && found, live, liveKnown)
+	target := cutover.RetreatTarget(shift, err == nil && found, live, liveKnown)
+	if top.Retired && (target.DNS != 100 || target.Base != cutover.Live) {
+		// The journal is of the migration, whose way back has gone with blue.
+		return cutover.Setting{Dials: cutover.Dials{DNS: 100}, Base: cutover.Live}
+	}
+	return target
 }
 
 // findTopology asks the control table in both regions and then the local copy.

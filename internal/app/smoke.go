@@ -44,8 +44,10 @@ func (d *deployment) preview(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.top.WebsiteURL = outputs.Text("website_url")
 	if err := d.previewStack(ctx, d.name("base"), func() (infra.Counts, error) {
-		return d.ask.Runner.Preview(ctx, d.name("base"), infra.BaseProgram(d.input))
+		counts, planned, err := d.ask.Runner.Preview(ctx, d.name("base"), infra.BaseProgram(d.input))
+		return counts, refuseLoss(d.name("base"), planned, err)
 	}); err != nil {
 		return err
 	}
@@ -54,7 +56,7 @@ func (d *deployment) preview(ctx context.Context) error {
 		return nil
 	}
 	missing := false
-	for _, side := range []topology.Side{topology.Blue, topology.Green} {
+	for _, side := range d.sides() {
 		exists, err := d.previewCell(ctx, side, baseOf(outputs))
 		if err != nil {
 			return err
@@ -65,12 +67,13 @@ func (d *deployment) preview(ctx context.Context) error {
 		d.say(cutover.EventStep, "the edge needs both cells' domain names: deploy creates it after them")
 		return nil
 	}
-	in, err := d.edgeInput(ctx)
+	in, err := d.edgeInput(ctx, baseOf(outputs))
 	if err != nil {
 		return err
 	}
 	return d.previewStack(ctx, d.name("edge"), func() (infra.Counts, error) {
-		return d.ask.Runner.Preview(ctx, d.name("edge"), infra.EdgeProgram(in))
+		counts, _, err := d.ask.Runner.Preview(ctx, d.name("edge"), infra.EdgeProgram(in))
+		return counts, err
 	})
 }
 
@@ -89,7 +92,8 @@ func (d *deployment) previewCell(ctx context.Context, side topology.Side, base i
 		return exists, err
 	}
 	return exists, d.previewStack(ctx, stack, func() (infra.Counts, error) {
-		return d.ask.Runner.Preview(ctx, stack, infra.CellProgram(in))
+		counts, _, err := d.ask.Runner.Preview(ctx, stack, infra.CellProgram(in))
+		return counts, err
 	})
 }
 

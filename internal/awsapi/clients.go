@@ -17,9 +17,12 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/apigateway"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
@@ -35,6 +38,9 @@ const globalRegion = "us-east-1"
 type Clients struct {
 	base  aws.Config
 	calls *atomic.Int64
+	// pathStyle is for one address that serves every bucket: there is no DNS
+	// name for each there.
+	pathStyle bool
 }
 
 // Calls is how many requests were sent to AWS, retries included.
@@ -92,7 +98,7 @@ func Load(ctx context.Context, c config.AWS) (*Clients, error) {
 				return next.HandleFinalize(ctx, in)
 			}), middleware.After)
 	})
-	return &Clients{base, calls}, nil
+	return &Clients{base, calls, c.EndpointURL != ""}, nil
 }
 
 type unlimited struct{}
@@ -130,4 +136,19 @@ func (c *Clients) CloudWatch(region string) *cloudwatch.Client {
 // DynamoDB is that of the region.
 func (c *Clients) DynamoDB(region string) *dynamodb.Client {
 	return dynamodb.NewFromConfig(c.in(region))
+}
+
+// S3 is that of the region.
+func (c *Clients) S3(region string) *s3.Client {
+	return s3.NewFromConfig(c.in(region), func(o *s3.Options) { o.UsePathStyle = c.pathStyle })
+}
+
+// SecretsManager is that of the region.
+func (c *Clients) SecretsManager(region string) *secretsmanager.Client {
+	return secretsmanager.NewFromConfig(c.in(region))
+}
+
+// Logs is CloudWatch Logs of the region.
+func (c *Clients) Logs(region string) *cloudwatchlogs.Client {
+	return cloudwatchlogs.NewFromConfig(c.in(region))
 }

@@ -40,6 +40,7 @@ const (
 	pkTopology = "topology"
 	pkLease    = "lease"
 	pkShift    = "shift"
+	pkHistory  = "history" // one item a shift that ended; sk is its id
 	skCurrent  = "current"
 	document   = "document" // attribute: the item's JSON
 )
@@ -129,6 +130,11 @@ func (c *Control) PutTopology(ctx context.Context, t topology.Topology) error {
 	item[document] = text(string(encoded))
 	_, err = c.clients.DynamoDB(c.home).PutItem(ctx, &dynamodb.PutItemInput{TableName: &c.table, Item: item})
 	return trouble("store the topology in table "+c.table, err)
+}
+
+func (c *Control) deleteItem(ctx context.Context, pk string) error {
+	_, err := c.clients.DynamoDB(c.home).DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &c.table, Key: key(pk)})
+	return trouble("delete "+pk+" from table "+c.table, err)
 }
 
 // Shift reads the journal's newest shift; found is false where there was none.
@@ -228,19 +234,77 @@ func (h *Held) Save(ctx context.Context, s cutover.State) error {
 	}
 	item := key(pkShift)
 	item[document] = text(string(encoded))
-	_, err = h.control.clients.DynamoDB(h.control.home).TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{
-		TransactItems: []ddbtypes.TransactWriteItem{
-			{ConditionCheck: &ddbtypes.ConditionCheck{
-				TableName: &h.control.table, Key: key(pkLease), ConditionExpression: aws.String("fence = :fence"),
-				ExpressionAttributeValues: map[string]ddbtypes.AttributeValue{":fence": number(h.lease.Token)},
-			}},
-			{Put: &ddbtypes.Put{TableName: &h.control.table, Item: item}},
-		},
-	})
+	writes := []ddbtypes.TransactWriteItem{
+		{ConditionCheck: &ddbtypes.ConditionCheck{
+			TableName: &h.control.table, Key: key(pkLease), ConditionExpression: aws.String("fence = :fence"),
+			ExpressionAttributeValues: map[string]ddbtypes.AttributeValue{":fence": number(h.lease.Token)},
+		}},
+		{Put: &ddbtypes.Put{TableName: &h.control.table, Item: item}},
+	}
+	if s.Phase.Terminal() {
+		past, err := h.past(s)
+		if err != nil {
+			return err
+		}
+		writes = append(writes, ddbtypes.TransactWriteItem{Put: &ddbtypes.Put{TableName: &h.control.table, Item: past}})
+	}
+	_, err = h.control.clients.DynamoDB(h.control.home).TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
 	if cancelled, ok := errors.AsType[*ddbtypes.TransactionCanceledException](err); ok && fenced(cancelled) {
 		return cutover.ErrFenced
 	}
 	return trouble("write the journal to table "+h.control.table, err)
+}
+
+// Past is a shift that ended, and who drove it last.
+type Past struct {
+	State  cutover.State `json:"state"`
+	Owner  string        `json:"owner"`
+	RunURL string        `json:"run_url,omitempty"`
+}
+
+func (h *Held) past(s cutover.State) (map[string]ddbtypes.AttributeValue, error) {
+	encoded, err := json.Marshal(Past{State: s, Owner: h.lease.Owner, RunURL: h.lease.RunURL})
+	if err != nil {
+		return nil, err
+	}
+	return map[string]ddbtypes.AttributeValue{"pk": text(pkHistory), "sk": text(s.ID), document: text(string(encoded))}, nil
+}
+
+// History reads the shifts that ended, the newest first, at most limit.
+func (c *Control) History(ctx context.Context, limit int32) ([]Past, error) {
+	in := &dynamodb.QueryInput{
+		TableName: &c.table, KeyConditionExpression: aws.String("pk = :pk"), ScanIndexForward: aws.Bool(false), Limit: &limit,
+		ExpressionAttributeValues: map[string]ddbtypes.AttributeValue{":pk": text(pkHistory)},
+	}
+	out, err := func() (*dynamodb.QueryOutput, error) {
+		home, cancel := untilHalf(ctx)
+		defer cancel()
+		return c.clients.DynamoDB(c.home).Query(home, in)
+	}()
+	if err != nil && code(err) != "ResourceNotFoundException" {
+		if replica, replicaErr := c.clients.DynamoDB(c.replica).Query(ctx, in); replicaErr == nil {
+			out, err = replica, nil
+		}
+	}
+	if code(err) == "ResourceNotFoundException" {
+		return nil, fmt.Errorf("read the history from table %s: %w", c.table, ErrNoTopology)
+	}
+	if err != nil {
+		return nil, trouble("read the history from table "+c.table, err)
+	}
+	var all []Past
+	for _, item := range out.Items {
+		encoded, _ := item[document].(*ddbtypes.AttributeValueMemberS)
+		var past Past
+		if encoded == nil {
+			continue
+		}
+		if err := json.Unmarshal([]byte(encoded.Value), &past); err != nil {
+			return nil, fmt.Errorf("read the history from table %s: %w", c.table, err)
+		}
+		all = append(all, past)
+	}
+	return all, nil
 }
 
 func fenced(e *ddbtypes.TransactionCanceledException) bool {

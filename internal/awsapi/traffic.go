@@ -129,7 +129,8 @@ func (c *Clients) weighted(ctx context.Context, zoneID, name string, kinds []str
 }
 
 // pairs splits the records by type into blue and green and refuses any other
-// shape: a third record, a missing one, or types that disagree.
+// shape: a third record, a missing one, or types that disagree. Only a retired
+// blue may be missing; its weight is then nil.
 func (t *Traffic) pairs(records []r53types.ResourceRecordSet) (map[r53types.RRType][2]r53types.ResourceRecordSet, error) {
 	pairs := map[r53types.RRType][2]r53types.ResourceRecordSet{}
 	for _, record := range records {
@@ -146,7 +147,7 @@ func (t *Traffic) pairs(records []r53types.ResourceRecordSet) (map[r53types.RRTy
 	}
 	for _, kind := range t.top.RecordTypes {
 		pair := pairs[r53types.RRType(kind)]
-		if pair[0].Weight == nil || pair[1].Weight == nil {
+		if pair[1].Weight == nil || pair[0].Weight == nil && !t.top.Retired {
 			return nil, fmt.Errorf("records of %s: the %s pair lacks %s or %s", t.top.RecordName, kind, t.top.Source.SetID, t.top.Target.SetID)
 		}
 	}
@@ -154,7 +155,7 @@ func (t *Traffic) pairs(records []r53types.ResourceRecordSet) (map[r53types.RRTy
 }
 
 // percent is green's share. Two zero weights are an even split, as Route 53
-// answers them.
+// answers them, and a record that is alone is every answer.
 func (t *Traffic) percent(records []r53types.ResourceRecordSet) (cutover.Percent, error) {
 	pairs, err := t.pairs(records)
 	if err != nil {
@@ -164,7 +165,10 @@ func (t *Traffic) percent(records []r53types.ResourceRecordSet) (cutover.Percent
 	for kind, pair := range pairs {
 		blue, green := aws.ToInt64(pair[0].Weight), aws.ToInt64(pair[1].Weight)
 		p := cutover.Percent(50)
-		if blue+green > 0 {
+		switch {
+		case pair[0].Weight == nil:
+			p = 100
+		case blue+green > 0:
 			p = cutover.Percent(100*green) / cutover.Percent(blue+green)
 		}
 		if share >= 0 && share != p {
@@ -214,6 +218,12 @@ func (t *Traffic) batch(records []r53types.ResourceRecordSet, to cutover.Percent
 	pairs, err := t.pairs(records)
 	if err != nil {
 		return nil, err
+	}
+	if t.top.Retired {
+		if to == 100 {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("green at %v%% would send users to blue, which is retired", to)
 	}
 	var changes []r53types.Change
 	moved := false

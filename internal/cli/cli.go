@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -29,6 +31,7 @@ const (
 	exitRefused    = 3
 	exitRolledBack = 4
 	exitUncertain  = 5
+	exitPending    = 6
 	exitHeld       = 8
 	exitInterrupt  = 130
 	exitTerminated = 143
@@ -36,6 +39,7 @@ const (
 
 // IO is the world as a command sees it.
 type IO struct {
+	In       io.Reader // nil is closed
 	Out, Err io.Writer
 	Terminal bool // stderr is a terminal
 	Env      func(string) string
@@ -52,14 +56,16 @@ type command struct {
 	configFile string
 	output     string
 	log        string
+	yes        bool
 	state      string // folder of what runs leave
 	reporter   *report.Reporter
+	keepEvents *sync.Once
 	code       int
 }
 
 // Main runs the command line and returns the exit code.
 func Main(ctx context.Context, args []string, io IO) int {
-	c := &command{IO: io, state: defaultState}
+	c := &command{IO: io, state: defaultState, keepEvents: &sync.Once{}}
 	root := c.root()
 	root.SetArgs(args)
 	root.SetOut(io.Out)
@@ -90,8 +96,9 @@ alarms, and goes back on its own when one fires.`,
 	flags.StringVarP(&c.configFile, "config", "c", "tapctl.yaml", "configuration `file`")
 	flags.StringVarP(&c.output, "output", "o", "text", "format of the result on stdout: text or json")
 	flags.StringVar(&c.log, "log", "", "format of the story on stderr: tty, plain, json or github (default: detected)")
-	root.AddCommand(c.validateCommand(), c.deployCommand(), c.shiftCommand(), c.rollbackCommand(), c.promoteCommand(),
-		c.statusCommand(), c.localCommand(), c.rehearseCommand(), c.benchCommand(), c.versionCommand())
+	flags.BoolVar(&c.yes, "yes", false, "do what cannot be undone without asking")
+	root.AddCommand(c.validateCommand(), c.previewCommand(), c.deployCommand(), c.shiftCommand(), c.rollbackCommand(), c.promoteCommand(),
+		c.retireCommand(), c.destroyCommand(), c.assetsCommand(), c.secretCommand(), c.statusCommand(), c.historyCommand(), c.localCommand(), c.rehearseCommand(), c.benchCommand(), c.versionCommand())
 	for _, sub := range root.Commands() {
 		noArgs(sub)
 	}
@@ -245,8 +252,25 @@ func (c *command) printf(format string, args ...any) {
 	fmt.Fprintf(c.Out, format, args...)
 }
 
-// emit tells an event on stderr.
-func (c *command) emit(e cutover.Event) { c.reporter.Event(e) }
+// eventsFile has every event of every run of this folder, a JSON object a line.
+const eventsFile = "events.ndjson"
+
+// emit tells an event on stderr, and keeps it.
+func (c *command) emit(e cutover.Event) {
+	c.keepEvents.Do(func() {
+		err := os.MkdirAll(c.state, 0o700)
+		var file *os.File
+		if err == nil {
+			file, err = os.OpenFile(filepath.Join(c.state, eventsFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		}
+		if err != nil {
+			c.reporter.Event(cutover.Event{At: e.At, Kind: cutover.EventTrouble, Text: "events are not kept: " + err.Error()})
+			return
+		}
+		c.reporter.Copy(file) // open until the process ends
+	})
+	c.reporter.Event(e)
+}
 
 // untilStopped is a context that a signal ends, for commands that move no
 // traffic. Those that do get the signal through their ports.

@@ -23,7 +23,8 @@ first and written back. It is refused while a shift is open.`,
 			if !slices.Contains([]string{"target", "source", "all"}, cells) {
 				return &usageError{cmd.CommandPath(), fmt.Errorf("--cell %q: want target, source or all", cells)}
 			}
-			return c.deploy(cmd, app.DeployAsk{Cells: cells, DryRun: dryRun})
+			_, err := c.deploy(cmd, app.DeployAsk{Cells: cells, DryRun: dryRun})
+			return err
 		},
 	}
 	cmd.Flags().StringVar(&cells, "cell", "target", "which cell to update where both exist: target, source or all")
@@ -31,44 +32,50 @@ first and written back. It is refused while a shift is open.`,
 	return cmd
 }
 
-func (c *command) deploy(cmd *cobra.Command, ask app.DeployAsk) error {
+func (c *command) deploy(cmd *cobra.Command, ask app.DeployAsk) (app.DeployReport, error) {
+	var none app.DeployReport
 	cfg, err := c.load(nil)
 	if err != nil {
-		return err
+		return none, err
 	}
 	ctx, cancel := c.untilStopped(cmd.Context())
 	defer cancel()
 	if ask.API, err = artifact(cfg.Function.API); err != nil {
-		return &app.Refused{Cause: err}
+		return none, &app.Refused{Cause: err}
 	}
 	if ask.Forward, err = artifact(cfg.Function.Forward); err != nil {
-		return &app.Refused{Cause: err}
+		return none, &app.Refused{Cause: err}
 	}
 	a, err := c.app(ctx, cfg)
 	if err != nil {
-		return err
+		return none, err
 	}
 	if ask.Runner, err = c.runner(ctx, cfg); err != nil {
-		return err
+		return none, err
 	}
 	done, err := a.Deploy(ctx, ask)
 	if err != nil {
-		return err
+		return none, err
 	}
 	if c.output == "json" {
-		return c.json(done)
+		return done, c.json(done)
 	}
-	verb := "deployed"
+	verb, next := "deployed", fmt.Sprintf("tapctl shift --step %v", cfg.Shift.Step)
 	if ask.DryRun {
-		verb = "would deploy"
+		verb, next = "would deploy", "tapctl deploy"
 	}
 	c.printf("%s: %d created, %d updated, %d deleted, %d unchanged, in %.0f s\n", verb,
 		done.Changes.Create, done.Changes.Update, done.Changes.Delete, done.Changes.Same, done.DurationSeconds)
-	c.printf("  api    %s\n", done.Outputs.APIURL)
+	c.printf("  api      %s\n", done.Outputs.APIURL)
 	for _, region := range []string{cfg.SourceRegion, cfg.TargetRegion} {
-		c.printf("         %s\n", done.Outputs.APIURLs[region])
+		if url := done.Outputs.APIURLs[region]; url != "" {
+			c.printf("           %s\n", url)
+		}
 	}
-	c.printf("  table  %s\n", done.Outputs.TableName)
-	c.printf("next: tapctl shift --step %v\n", cfg.Shift.Step)
-	return nil
+	if done.Outputs.WebsiteURL != "" {
+		c.printf("  website  %s\n", done.Outputs.WebsiteURL)
+	}
+	c.printf("  table    %s\n", done.Outputs.TableName)
+	c.printf("next: %s\n", next)
+	return done, nil
 }

@@ -40,7 +40,7 @@ func tapctl() {
 		os.Exit(cli.ImpatientCode)
 	})
 	os.Exit(cli.Main(context.Background(), os.Args[1:], cli.IO{
-		Out: os.Stdout, Err: os.Stderr, Env: os.Getenv, Home: os.Getenv("TAPCTL_HOME"), Stop: stop, Terminated: terminated,
+		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Env: os.Getenv, Home: os.Getenv("TAPCTL_HOME"), Stop: stop, Terminated: terminated,
 	}))
 }
 

@@ -12,7 +12,7 @@ type Via string
 // The ways.
 const (
 	ViaBoth   Via = "both"   // lockstep: exposure 1, 4, 9 ... percent
-	ViaDNS    Via = "dns"    // the entrance only
+	ViaDNS    Via = "dns"    // the entrance only: nobody is exposed who was not
 	ViaCanary Via = "canary" // the users only
 )
 
@@ -49,11 +49,13 @@ func Steps(live Setting, ask Ask) ([]Dials, error) {
 		if via != ViaCanary {
 			next.DNS = max(last.DNS, p)
 		}
-		if via != ViaDNS {
+		switch {
+		case via != ViaDNS && len(steps) > 0:
+			next.Canary = max(last.Canary, p)
+		case via != ViaDNS:
 			next.Canary = max(firstCanary(live, last), p)
-			if len(steps) > 0 {
-				next.Canary = max(last.Canary, p)
-			}
+		case len(steps) == 0: // the percent for probes would become exposure
+			next.Canary = firstCanary(live, last)
 		}
 		if exposure := (Setting{Dials: next}).CandidateExposure(); ask.MaxExposure > 0 && exposure > ask.MaxExposure {
 			break

@@ -4,20 +4,24 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/apigateway"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/lambda"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"github.com/tapctl/tapctl/internal/config"
 	"github.com/tapctl/tapctl/internal/topology"
 )
 
-// restAPI is the cell's API and the deployment its stage serves.
+// restAPI is the cell's API, the deployment its stage serves, and the stage.
 type restAPI struct {
 	api        *apigateway.RestApi
 	deployment *apigateway.Deployment
+	stage      *apigateway.Stage
 }
 
 // accessLogFormat is one JSON object a request. isCanaryRequest is what tells
@@ -56,7 +60,11 @@ func (c *cell) restAPI() error {
 		}
 		parts = append(parts, made...)
 	}
-	policy, err := c.accessPolicy(api)
+	checkers, err := c.checkers()
+	if err != nil {
+		return err
+	}
+	policy, err := c.accessPolicy(api, checkers)
 	if err != nil {
 		return err
 	}
@@ -65,12 +73,12 @@ func (c *cell) restAPI() error {
 	// changes, the resource policy included.
 	deployment, err := apigateway.NewDeployment(c.ctx, "deployment", &apigateway.DeploymentArgs{
 		RestApi:  api.ID(),
-		Triggers: pulumi.StringMap{"definition": c.definitionHash(uri)},
+		Triggers: pulumi.StringMap{"definition": c.definitionHash(uri, checkers)},
 	}, c.in(pulumi.DependsOn(parts))...)
 	if err != nil {
 		return err
 	}
-	c.rest = &restAPI{api, deployment}
+	c.rest = &restAPI{api: api, deployment: deployment}
 	c.ctx.Export("rest_api", api.ID())
 	return nil
 }
@@ -89,22 +97,25 @@ func (c *cell) anyMethod(api *apigateway.RestApi, name string, resource pulumi.S
 	return []pulumi.Resource{method, integration}, err
 }
 
-// accessPolicy lets allowed_cidr in, and anybody to the health path alone, so
-// that Route 53's checkers are never locked out. ARNs are written in full:
-// API Gateway expands the execute-api:/ shorthand on save, which would differ
-// from the program for ever after.
-func (c *cell) accessPolicy(api *apigateway.RestApi) ([]pulumi.Resource, error) {
-	if c.openToAll() {
+// accessPolicy lets allowed_cidr in, and Route 53's checkers to the health
+// path alone: locked out they would call both sides unhealthy, which Route 53
+// answers as if both were healthy. ARNs are written in full: API Gateway
+// expands the execute-api:/ shorthand on save, which would differ from the
+// program for ever after.
+func (c *cell) accessPolicy(api *apigateway.RestApi, checkers []string) ([]pulumi.Resource, error) {
+	if c.Config.OpenToAll() {
 		return nil, nil
 	}
 	document := api.ExecutionArn.ApplyT(func(arn string) (string, error) {
 		everyone := map[string]any{"AWS": "*"}
+		from := func(cidr []string) map[string]any {
+			return map[string]any{"IpAddress": map[string]any{"aws:SourceIp": cidr}}
+		}
 		return policyDocument(
 			statement{Sid: "Allowed", Effect: "Allow", Principal: everyone, Action: []string{"execute-api:Invoke"},
-				Resource:  []string{arn + "/*"},
-				Condition: map[string]any{"IpAddress": map[string]any{"aws:SourceIp": c.Config.AllowedCIDR}}},
+				Resource: []string{arn + "/*"}, Condition: from(c.Config.AllowedCIDR)},
 			statement{Sid: "HealthPath", Effect: "Allow", Principal: everyone, Action: []string{"execute-api:Invoke"},
-				Resource: []string{arn + "/" + StageName + "/GET" + c.Config.Function.HealthPath}},
+				Resource: []string{arn + "/" + StageName + "/GET" + c.Config.Function.HealthPath}, Condition: from(checkers)},
 		)
 	}).(pulumi.StringOutput)
 	policy, err := apigateway.NewRestApiPolicy(c.ctx, "allowed-cidr", &apigateway.RestApiPolicyArgs{
@@ -113,20 +124,45 @@ func (c *cell) accessPolicy(api *apigateway.RestApi) ([]pulumi.Resource, error) 
 	return []pulumi.Resource{policy}, err
 }
 
-func (c *cell) openToAll() bool { return slices.Contains(c.Config.AllowedCIDR, "0.0.0.0/0") }
+// checkers are where Route 53's health checkers come from. AWS publishes the
+// ranges and changes them now and then: a deploy reads them again.
+// https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/route-53-ip-addresses.html
+func (c *cell) checkers() ([]string, error) {
+	if c.Config.OpenToAll() || len(c.Config.Domain.CheckerCIDR) > 0 {
+		return c.Config.Domain.CheckerCIDR, nil
+	}
+	ranges, err := aws.GetIpRanges(c.ctx, &aws.GetIpRangesArgs{Services: []string{"route53_healthchecks"}}, pulumi.Provider(c.provider))
+	if err != nil {
+		return nil, fmt.Errorf("ask for the ranges of Route 53's health checkers (or name them in domain.checker_cidr): %w", err)
+	}
+	checkers := slices.Clone(ranges.CidrBlocks)
+	if c.Config.Domain.Dualstack {
+		checkers = append(checkers, ranges.Ipv6CidrBlocks...)
+	}
+	if len(checkers) == 0 {
+		return nil, errors.New("AWS publishes no range of Route 53's health checkers: name them in domain.checker_cidr")
+	}
+	slices.Sort(checkers)
+	return checkers, nil
+}
 
-func (c *cell) definitionHash(uri string) pulumi.String {
+// definitionHash changes with whatever a deployment holds.
+func (c *cell) definitionHash(uri string, checkers []string) pulumi.String {
 	hash := sha256.New()
 	// The parts cannot fail to encode: they are strings.
-	_ = json.NewEncoder(hash).Encode([]any{"ANY /", "ANY /{proxy+}", uri, c.openToAll(), c.Config.AllowedCIDR, c.Config.Function.HealthPath})
+	_ = json.NewEncoder(hash).Encode([]any{"ANY /", "ANY /{proxy+}", uri, c.Config.OpenToAll(), c.Config.AllowedCIDR, checkers, c.Config.Function.HealthPath})
 	return pulumi.String(hex.EncodeToString(hash.Sum(nil))[:16])
 }
+
+// AccessLog is the log group of a cell's requests; canary requests are in its
+// twin, AccessLog/Canary.
+func AccessLog(c config.Config) string { return "/tapctl/" + c.Name("api") + "/access" }
 
 // stage is prod, with the canary. Every function alias that fn can name may be
 // invoked by this stage: a missing permission would only show once traffic
 // reached it.
 func (c *cell) stage() error {
-	access := "/tapctl/" + c.Config.Name("api") + "/access"
+	access := AccessLog(c.Config)
 	group, err := c.logGroup("access", access)
 	if err != nil {
 		return err
@@ -150,7 +186,7 @@ func (c *cell) stage() error {
 			UseStageCache:          pulumi.Bool(false),
 		}
 	}
-	if _, err := apigateway.NewStage(c.ctx, "prod", args, c.in()...); err != nil {
+	if c.rest.stage, err = apigateway.NewStage(c.ctx, "prod", args, c.in()...); err != nil {
 		return err
 	}
 	for _, fn := range []*function{c.api, c.forward} {
@@ -180,20 +216,26 @@ func (c *cell) permissions(fn *function) error {
 // domains are the public name, which Route 53 splits between the regions, and
 // the region's own name, which probes and health checks use.
 func (c *cell) domains() error {
+	endpoint := &apigateway.DomainNameEndpointConfigurationArgs{Types: pulumi.String("REGIONAL")}
+	if c.Config.Domain.Dualstack {
+		endpoint.IpAddressType = pulumi.String("dualstack")
+	}
 	for resource, name := range map[string]string{"public": c.Config.Domain.Name, "probe": c.Config.ProbeName(c.Region())} {
 		domain, err := apigateway.NewDomainName(c.ctx, resource, &apigateway.DomainNameArgs{
 			DomainName:             pulumi.String(name),
 			RegionalCertificateArn: pulumi.String(c.Base.CertificateARN[c.Region()]),
-			EndpointConfiguration:  &apigateway.DomainNameEndpointConfigurationArgs{Types: pulumi.String("REGIONAL")},
+			EndpointConfiguration:  endpoint,
 			SecurityPolicy:         pulumi.String("TLS_1_2"),
 			Tags:                   c.tags(resource + " name"),
 		}, c.in()...)
 		if err != nil {
 			return err
 		}
+		// AWS makes no mapping before its stage and deletes no stage before its
+		// mappings.
 		if _, err := apigateway.NewBasePathMapping(c.ctx, resource, &apigateway.BasePathMappingArgs{
 			DomainName: domain.DomainName, RestApi: c.rest.api.ID(), StageName: pulumi.String(StageName),
-		}, c.in()...); err != nil {
+		}, c.in(pulumi.DependsOn([]pulumi.Resource{c.rest.stage}))...); err != nil {
 			return err
 		}
 		c.ctx.Export(resource+"_domain", domain.RegionalDomainName)

@@ -3,6 +3,7 @@ package infra
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/acm"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/apigateway"
@@ -14,8 +15,8 @@ import (
 )
 
 // BaseProgram provisions what both regions share and nobody may lose: keys,
-// the global table, the control table, the API Gateway account role and the
-// certificates (shared because both regions validate the public name by the
+// the global table, the control table, the assets, the secret, the API Gateway
+// account role and the certificates (shared because both regions validate the public name by the
 // one and same DNS record).
 func BaseProgram(in Input) pulumi.RunFunc {
 	return func(ctx *pulumi.Context) error {
@@ -24,7 +25,7 @@ func BaseProgram(in Input) pulumi.RunFunc {
 			return err
 		}
 		b := base{Input: in, ctx: ctx, providers: providers, keys: map[string]*kms.Key{}}
-		return steps(b.accountRole, b.customerKeys, b.tables, b.certificates)
+		return steps(b.accountRole, b.customerKeys, b.tables, b.assets, b.secret, b.certificates)
 	}
 }
 
@@ -41,7 +42,7 @@ func (b *base) regions() []string {
 
 // in keeps a resource in its region and out of harm: base is protected.
 func (b *base) in(region string, more ...pulumi.ResourceOption) []pulumi.ResourceOption {
-	return append([]pulumi.ResourceOption{pulumi.Provider(b.providers[region]), pulumi.Protect(true)}, more...)
+	return append([]pulumi.ResourceOption{pulumi.Provider(b.providers[region]), pulumi.Protect(!b.Unprotected)}, more...)
 }
 
 // accountRole lets API Gateway write logs. The setting is one per account and
@@ -112,7 +113,7 @@ func (b *base) customerKeys() error {
 // has a replica in the other region, its own key and recovery in both.
 func (b *base) tables() error {
 	source, target := b.Config.SourceRegion, b.Config.TargetRegion
-	items, err := b.table("table", b.Config.Name("items"), source, target, "application data")
+	items, err := b.items()
 	if err != nil {
 		return err
 	}
@@ -122,9 +123,32 @@ func (b *base) tables() error {
 	if err != nil {
 		return err
 	}
-	b.ctx.Export("table_name", items.Name)
+	b.ctx.Export("table_name", items)
 	b.ctx.Export("control_table", control.Name)
 	return nil
+}
+
+// items is the name of the application's table. An adopted one is only given a
+// replica, and only where it has none: Adopted.Replica tells.
+func (b *base) items() (pulumi.StringOutput, error) {
+	adopted := b.Adopted.Table
+	if adopted == nil {
+		made, err := b.table("table", b.Config.Name("items"), b.Config.SourceRegion, b.Config.TargetRegion, "application data")
+		if err != nil {
+			return pulumi.StringOutput{}, err
+		}
+		return made.Name, nil
+	}
+	name := pulumi.String(adopted.Name).ToStringOutput()
+	if adopted.HasReplica {
+		return name, nil
+	}
+	b.ctx.Export("adopted_replica", pulumi.String(adopted.Name))
+	_, err := dynamodb.NewTableReplica(b.ctx, "table-replica", &dynamodb.TableReplicaArgs{
+		GlobalTableArn: pulumi.String(adopted.ARN), KmsKeyArn: b.keys[b.Config.TargetRegion].Arn,
+		PointInTimeRecovery: pulumi.Bool(true), Tags: b.tags("application data"),
+	}, b.in(b.Config.TargetRegion)...)
+	return name, err
 }
 
 func (b *base) table(resource, name, home, replica, purpose string) (*dynamodb.Table, error) {
@@ -139,7 +163,7 @@ func (b *base) table(resource, name, home, replica, purpose string) (*dynamodb.T
 		},
 		StreamEnabled:             pulumi.Bool(true),
 		StreamViewType:            pulumi.String("NEW_AND_OLD_IMAGES"),
-		DeletionProtectionEnabled: pulumi.Bool(true),
+		DeletionProtectionEnabled: pulumi.Bool(!b.Unprotected),
 		PointInTimeRecovery:       &dynamodb.TablePointInTimeRecoveryArgs{Enabled: pulumi.Bool(true)},
 		ServerSideEncryption: &dynamodb.TableServerSideEncryptionArgs{
 			Enabled: pulumi.Bool(true), KmsKeyArn: b.keys[home].Arn,
@@ -213,17 +237,25 @@ func (b *base) validationRecord(resource string, certificate *acm.Certificate, n
 
 // keyPolicy leaves the key to the account's IAM policies and lets CloudWatch
 // Logs of its region, which has a principal of its own, use it for the log
-// groups.
+// groups. What the account may do is spelled out, AWS's lists for a key's
+// administrators and users: without the first nobody could ever correct this
+// policy, and PutKeyPolicy refuses such a one.
+// https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html
 func keyPolicy(account, region string) (string, error) {
+	owner := map[string]any{"AWS": "arn:aws:iam::" + account + ":root"}
+	use := []string{"kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"}
 	return policyDocument(
-		statement{Sid: "Account", Effect: "Allow", Principal: map[string]any{"AWS": "arn:aws:iam::" + account + ":root"},
-			// kms:* on the key itself is AWS's own default key policy: without
-			// it the account's IAM policies do not apply and the key is lost.
-			Action: []string{"kms:*"}, Resource: []string{"*"}},
+		statement{Sid: "Administer", Effect: "Allow", Principal: owner, Resource: []string{"*"}, // in a key policy "*" is this key
+			Action: []string{
+				"kms:CreateAlias", "kms:DeleteAlias", "kms:UpdateAlias", "kms:DescribeKey", "kms:EnableKey", "kms:DisableKey",
+				"kms:EnableKeyRotation", "kms:DisableKeyRotation", "kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:ListAliases",
+				"kms:ListGrants", "kms:ListKeyPolicies", "kms:ListResourceTags", "kms:PutKeyPolicy", "kms:RevokeGrant",
+				"kms:ScheduleKeyDeletion", "kms:CancelKeyDeletion", "kms:TagResource", "kms:UntagResource", "kms:UpdateKeyDescription",
+			}},
+		statement{Sid: "Use", Effect: "Allow", Principal: owner, Resource: []string{"*"}, Action: append(slices.Clone(use), "kms:CreateGrant")},
 		statement{Sid: "Logs", Effect: "Allow", Principal: map[string]any{"Service": "logs." + region + ".amazonaws.com"},
-			Action:   []string{"kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"},
-			Resource: []string{"*"}, // in a key policy "*" is this key
+			Action: use, Resource: []string{"*"},
 			Condition: map[string]any{"ArnLike": map[string]any{
 				"kms:EncryptionContext:aws:logs:arn": "arn:aws:logs:" + region + ":" + account + ":log-group:*",
 			}}},
@@ -231,12 +263,14 @@ func keyPolicy(account, region string) (string, error) {
 }
 
 type statement struct {
-	Sid       string         `json:"Sid,omitempty"`
-	Effect    string         `json:"Effect"`
-	Principal any            `json:"Principal,omitempty"`
-	Action    []string       `json:"Action"`
-	Resource  []string       `json:"Resource,omitempty"`
-	Condition map[string]any `json:"Condition,omitempty"`
+	Sid         string         `json:"Sid,omitempty"`
+	Effect      string         `json:"Effect"`
+	Principal   any            `json:"Principal,omitempty"`
+	Action      []string       `json:"Action,omitempty"`
+	NotAction   []string       `json:"NotAction,omitempty"`
+	Resource    []string       `json:"Resource,omitempty"`
+	NotResource []string       `json:"NotResource,omitempty"`
+	Condition   map[string]any `json:"Condition,omitempty"`
 }
 
 func policyDocument(statements ...statement) (string, error) {

@@ -47,8 +47,16 @@ func TestKeysPerRegion(t *testing.T) {
 		if key.Region != region || key.Inputs["enableKeyRotation"] != true || key.Inputs["deletionWindowInDays"] != 30.0 {
 			t.Errorf("key of %s: in %s, %v", region, key.Region, key.Inputs)
 		}
+		owner := map[string]any{"AWS": "arn:aws:iam::" + account + ":root"}
 		want := policy{Version: "2012-10-17", Statement: []grant{
-			{Sid: "Account", Effect: "Allow", Principal: map[string]any{"AWS": "arn:aws:iam::" + account + ":root"}, Action: []string{"kms:*"}, Resource: []string{"*"}},
+			{Sid: "Administer", Effect: "Allow", Principal: owner, Resource: []string{"*"}, Action: []string{
+				"kms:CreateAlias", "kms:DeleteAlias", "kms:UpdateAlias", "kms:DescribeKey", "kms:EnableKey", "kms:DisableKey",
+				"kms:EnableKeyRotation", "kms:DisableKeyRotation", "kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:ListAliases",
+				"kms:ListGrants", "kms:ListKeyPolicies", "kms:ListResourceTags", "kms:PutKeyPolicy", "kms:RevokeGrant",
+				"kms:ScheduleKeyDeletion", "kms:CancelKeyDeletion", "kms:TagResource", "kms:UntagResource", "kms:UpdateKeyDescription",
+			}},
+			{Sid: "Use", Effect: "Allow", Principal: owner, Resource: []string{"*"},
+				Action: []string{"kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey", "kms:CreateGrant"}},
 			{
 				Sid: "Logs", Effect: "Allow", Principal: map[string]any{"Service": "logs." + region + ".amazonaws.com"},
 				Action: []string{"kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"}, Resource: []string{"*"},
@@ -113,5 +121,23 @@ func TestCertificatesShareOneRecordForThePublicName(t *testing.T) {
 			t.Errorf("validation of %s is in %s", region, validation.Region)
 		}
 		same(t, "what validates "+region, []any{"_check.api.example.com", "_check." + region + ".api.example.com"}, validation.Inputs["validationRecordFqdns"].([]any))
+	}
+}
+
+func TestAdoptedTableIsOnlyGivenAReplica(t *testing.T) {
+	t.Parallel()
+	in := adopting()
+	w := provision(t, infra.BaseProgram(in))
+	if tables := w.of("dynamodb/table:Table"); len(tables) != 1 || tables["control"].Name == "" {
+		t.Errorf("want the control table alone, got %v", tables)
+	}
+	replica := w.one(t, "dynamodb/tableReplica:TableReplica", "table-replica")
+	delete(replica.Inputs, "tags")
+	same(t, "replica", map[string]any{
+		"globalTableArn": in.Adopted.Table.ARN, "kmsKeyArn": "arn:aws:kms:" + greenRegion + ":" + account + ":key/key-" + greenRegion, "pointInTimeRecovery": true,
+	}, replica.Inputs)
+	in.Adopted.Table.HasReplica = true
+	if got := provision(t, infra.BaseProgram(in)).of("dynamodb/tableReplica:TableReplica"); len(got) != 0 {
+		t.Errorf("a table that has its replica is given another: %v", got)
 	}
 }

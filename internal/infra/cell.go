@@ -42,7 +42,7 @@ func CellProgram(in CellInput) pulumi.RunFunc {
 		if err != nil {
 			return err
 		}
-		c := cell{CellInput: in, ctx: ctx, options: []pulumi.ResourceOption{pulumi.Provider(provider)}}
+		c := cell{CellInput: in, ctx: ctx, provider: provider, options: []pulumi.ResourceOption{pulumi.Provider(provider)}}
 		if err := steps(c.application, c.forwarder, c.restAPI, c.stage, c.domains, c.alarms); err != nil {
 			return err
 		}
@@ -53,8 +53,9 @@ func CellProgram(in CellInput) pulumi.RunFunc {
 
 type cell struct {
 	CellInput
-	ctx     *pulumi.Context
-	options []pulumi.ResourceOption
+	ctx      *pulumi.Context
+	provider pulumi.ProviderResource
+	options  []pulumi.ResourceOption
 
 	api, forward *function
 	rest         *restAPI

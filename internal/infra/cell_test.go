@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tapctl/tapctl/internal/config"
 	"github.com/tapctl/tapctl/internal/infra"
 	"github.com/tapctl/tapctl/internal/topology"
 )
@@ -120,7 +121,7 @@ func TestRoles(t *testing.T) {
 			Resource: []string{"arn:aws:logs:" + region + ":" + account + ":log-group:/aws/lambda/" + function + ":*"},
 		}
 	}
-	application := func(region, key string) []grant {
+	application := func(region, key, secret string) []grant {
 		table := "arn:aws:dynamodb:" + region + ":" + account + ":table/Shop-prod-items"
 		return []grant{
 			{Sid: "Items", Effect: "Allow", Resource: []string{table, table + "/index/*"}, Action: []string{
@@ -133,6 +134,11 @@ func TestRoles(t *testing.T) {
 				Action:    []string{"kms:Decrypt", "kms:Encrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"},
 				Condition: map[string]any{"StringLike": map[string]any{"kms:ViaService": "dynamodb.*.amazonaws.com"}},
 			},
+			{Sid: "Secret", Effect: "Allow", Action: []string{"secretsmanager:GetSecretValue"}, Resource: []string{secret}},
+			{
+				Sid: "SecretKey", Effect: "Allow", Resource: []string{key}, Action: []string{"kms:Decrypt"},
+				Condition: map[string]any{"StringEquals": map[string]any{"kms:ViaService": "secretsmanager." + region + ".amazonaws.com"}},
+			},
 		}
 	}
 	forwarder := []grant{
@@ -143,8 +149,8 @@ func TestRoles(t *testing.T) {
 		side topology.Side
 		want map[string][]grant
 	}{
-		{topology.Blue, map[string][]grant{"Shop-prod-api-" + blueRegion: application(blueRegion, "arn:blue-key")}},
-		{topology.Green, map[string][]grant{"Shop-prod-api-" + greenRegion: application(greenRegion, "arn:green-key"), "Shop-prod-forward-" + greenRegion: forwarder}},
+		{topology.Blue, map[string][]grant{"Shop-prod-api-" + blueRegion: application(blueRegion, "arn:blue-key", "arn:blue-secret")}},
+		{topology.Green, map[string][]grant{"Shop-prod-api-" + greenRegion: application(greenRegion, "arn:green-key", "arn:green-secret"), "Shop-prod-forward-" + greenRegion: forwarder}},
 	}
 	for _, test := range tests {
 		t.Run(string(test.side), func(t *testing.T) {
@@ -170,7 +176,7 @@ func TestFunctions(t *testing.T) {
 	})))
 	blueLive := "arn:aws:lambda:" + blueRegion + ":" + account + ":function:Shop-prod-api:live"
 	want := map[string]map[string]any{
-		"api":     {"TABLE_NAME": "Shop-prod-items", "TAPCTL_VERSION": "api-1", "TAPCTL_SIDE": "green"},
+		"api":     {"TABLE_NAME": "Shop-prod-items", "TAPCTL_VERSION": "api-1", "TAPCTL_SIDE": "green", "SECRET_ARN": "arn:green-secret", "SECRET_TTL_SECONDS": "300"},
 		"forward": {"FORWARD_FUNCTION_ARN": blueLive, "TAPCTL_VERSION": "forward-1", "TAPCTL_SIDE": "green"},
 	}
 	if n := len(w.of("lambda/function:Function")); n != len(want) {
@@ -337,6 +343,9 @@ func TestDomains(t *testing.T) {
 			}
 			mapping := w.one(t, "apigateway/basePathMapping:BasePathMapping", resource)
 			same(t, "mapping of "+name, map[string]any{"domainName": name, "restApi": "api-id", "stageName": "prod"}, mapping.Inputs)
+			if !slices.Contains(mapping.After, "prod") {
+				t.Errorf("%s: the mapping of %s may outlive its stage: %v", side, name, mapping.After)
+			}
 		}
 	}
 }
@@ -361,7 +370,10 @@ func TestAllowedCIDR(t *testing.T) {
 			Sid: "Allowed", Effect: "Allow", Principal: everyone, Action: []string{"execute-api:Invoke"}, Resource: []string{arn + "/*"},
 			Condition: map[string]any{"IpAddress": map[string]any{"aws:SourceIp": []any{"203.0.113.0/24", "2001:db8::/32"}}},
 		},
-		{Sid: "HealthPath", Effect: "Allow", Principal: everyone, Action: []string{"execute-api:Invoke"}, Resource: []string{arn + "/prod/GET/healthz"}},
+		{
+			Sid: "HealthPath", Effect: "Allow", Principal: everyone, Action: []string{"execute-api:Invoke"}, Resource: []string{arn + "/prod/GET/healthz"},
+			Condition: map[string]any{"IpAddress": map[string]any{"aws:SourceIp": []any{checkerRange}}},
+		},
 	}}, parsePolicy(t, written.text("policy")))
 	// A resource policy takes effect with the next deployment only.
 	if definition(open) == definition(narrow) || definition(narrow) == definition(program("203.0.113.0/25")) {
@@ -373,4 +385,72 @@ func TestAllowedCIDR(t *testing.T) {
 	if after := narrow.one(t, "apigateway/deployment:Deployment", "deployment").After; !slices.Contains(after, "allowed-cidr") {
 		t.Errorf("the deployment's snapshot may be taken before the policy: %v", after)
 	}
+}
+
+func TestCheckersRanges(t *testing.T) {
+	t.Parallel()
+	ranges := func(change func(*infra.CellInput)) any {
+		w := provision(t, infra.CellProgram(cellInput(t, topology.Green, func(in *infra.CellInput) {
+			in.Config.AllowedCIDR = []string{"203.0.113.0/24", "2001:db8::/32"}
+			change(in)
+		})))
+		statements := parsePolicy(t, w.one(t, "apigateway/restApiPolicy:RestApiPolicy", "allowed-cidr").text("policy")).Statement
+		return statements[1].Condition["IpAddress"].(map[string]any)["aws:SourceIp"]
+	}
+	same(t, "published", any([]any{checkerRange}), ranges(func(*infra.CellInput) {}))
+	same(t, "published, dualstack", any([]any{checkerRange, "2001:db8:c::/48"}), ranges(func(in *infra.CellInput) { in.Config.Domain.Dualstack = true }))
+	same(t, "configured", any([]any{"198.51.100.0/24"}), ranges(func(in *infra.CellInput) { in.Config.Domain.CheckerCIDR = []string{"198.51.100.0/24"} }))
+}
+
+func TestDualstackDomains(t *testing.T) {
+	t.Parallel()
+	w := provision(t, infra.CellProgram(cellInput(t, topology.Green, func(in *infra.CellInput) { in.Config.Domain.Dualstack = true })))
+	for _, name := range []string{"public", "probe"} {
+		same(t, name, map[string]any{"types": "REGIONAL", "ipAddressType": "dualstack"},
+			w.one(t, "apigateway/domainName:DomainName", name).Inputs["endpointConfiguration"].(map[string]any))
+	}
+}
+
+// An external source is called over HTTPS, so the forwarder may call nothing
+// in the account.
+func TestForwarderToAnExternalSource(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		external config.External
+		want     map[string]any
+	}{
+		"url":   {config.External{URL: "https://old.example.net"}, map[string]any{"FORWARD_URL": "https://old.example.net"}},
+		"alias": {config.External{AliasName: "d-abc.example.net", AliasZone: "Z1"}, map[string]any{"FORWARD_URL": "https://api.example.com", "FORWARD_CONNECT": "d-abc.example.net"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := provision(t, infra.CellProgram(cellInput(t, topology.Green, func(in *infra.CellInput) { in.Config.Source.External = test.external })))
+			got := w.one(t, "lambda/function:Function", "forward").Inputs["environment"].(map[string]any)["variables"].(map[string]any)
+			delete(got, "TAPCTL_VERSION")
+			delete(got, "TAPCTL_SIDE")
+			same(t, "environment", test.want, got)
+			rights := parsePolicy(t, w.one(t, "iam/rolePolicy:RolePolicy", "forward").text("policy")).Statement
+			if len(rights) != 1 || rights[0].Sid != "Logs" {
+				t.Errorf("rights: %+v", rights)
+			}
+		})
+	}
+}
+
+func TestAdoptedTableKey(t *testing.T) {
+	t.Parallel()
+	key := func(side topology.Side, own string) (resources []string) {
+		w := provision(t, infra.CellProgram(cellInput(t, side, func(in *infra.CellInput) {
+			in.Adopted.Table = &infra.AdoptedTable{Name: "orders", KeyARN: own}
+		})))
+		for _, s := range parsePolicy(t, w.one(t, "iam/rolePolicy:RolePolicy", "api").text("policy")).Statement {
+			if s.Sid == "TableKey" {
+				resources = s.Resource
+			}
+		}
+		return resources
+	}
+	same(t, "blue, its own key", []string{"arn:orders-key"}, key(topology.Blue, "arn:orders-key"))
+	same(t, "blue, AWS's key", []string(nil), key(topology.Blue, ""))
+	same(t, "green, the replica's key", []string{"arn:green-key"}, key(topology.Green, "arn:orders-key"))
 }

@@ -2,7 +2,8 @@ package infra
 
 import (
 	"errors"
-	"strconv"
+	"fmt"
+	"strings"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/route53"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -16,20 +17,44 @@ type RegionalDomain struct {
 	ZoneID string // API Gateway's hosted zone in that region
 }
 
+// ExternalRecord is what blue's record holds where tapctl did not create blue:
+// an alias, or addresses with their TTL, per record type.
+type ExternalRecord struct {
+	Alias  *RegionalDomain
+	Values []string
+	TTL    int // seconds
+}
+
 // EdgeInput is what the records are built from.
 type EdgeInput struct {
 	Input
 	Public map[topology.Side]RegionalDomain // what the public name leads to
 	Probe  map[topology.Side]RegionalDomain // what the per-region name leads to
 	Live   LiveEdge
+	// External is blue's record by type, where the source is external.
+	External map[string]ExternalRecord
+	// Retired means that blue is gone: green's record is the only one.
+	Retired bool
+	Bucket  map[string]string // region -> assets, for the dashboard
+	Table   string
 }
 
 // weights are the live ones, or everything on blue for a new pair.
 func (in EdgeInput) weights() map[topology.Side]int {
-	if in.Live.Exists {
+	switch {
+	case in.Live.Exists:
 		return map[topology.Side]int{topology.Blue: in.Live.BlueWeight, topology.Green: in.Live.GreenWeight}
+	default:
+		return map[topology.Side]int{topology.Blue: 100, topology.Green: 0}
 	}
-	return map[topology.Side]int{topology.Blue: 100, topology.Green: 0}
+}
+
+// sides are those that have a record.
+func (in EdgeInput) sides() []topology.Side {
+	if in.Retired {
+		return []topology.Side{topology.Green}
+	}
+	return []topology.Side{topology.Blue, topology.Green}
 }
 
 // errAllZero: Route 53 answers every member of a set whose weights are all
@@ -40,27 +65,32 @@ var errAllZero = errors.New("edge: both live weights are 0, which Route 53 answe
 // health checks that can take a record out of the answers without tapctl.
 func EdgeProgram(in EdgeInput) pulumi.RunFunc {
 	return func(ctx *pulumi.Context) error {
-		if w := in.weights(); w[topology.Blue] == 0 && w[topology.Green] == 0 {
+		if w := in.weights(); !in.Retired && w[topology.Blue] == 0 && w[topology.Green] == 0 {
 			return errAllZero
 		}
-		provider, err := in.provider(ctx, in.Config.TargetRegion)
-		if err != nil {
-			return err
+		e := edge{EdgeInput: in, ctx: ctx}
+		for region, options := range map[string]*[]pulumi.ResourceOption{in.Config.TargetRegion: &e.options, in.Config.KillRegion(): &e.killOptions} {
+			provider, err := in.provider(ctx, region)
+			if err != nil {
+				return err
+			}
+			*options = []pulumi.ResourceOption{pulumi.Provider(provider)}
 		}
-		e := edge{EdgeInput: in, ctx: ctx, options: []pulumi.ResourceOption{pulumi.Provider(provider)}}
-		for _, side := range []topology.Side{topology.Blue, topology.Green} {
+		for _, side := range in.sides() {
 			if err := e.side(side); err != nil {
 				return err
 			}
 		}
-		return nil
+		return e.dashboard()
 	}
 }
 
 type edge struct {
 	EdgeInput
-	ctx     *pulumi.Context
-	options []pulumi.ResourceOption
+	ctx         *pulumi.Context
+	options     []pulumi.ResourceOption
+	killOptions []pulumi.ResourceOption
+	checks      []pulumi.IDOutput // of the weighted records, in the order of sides
 }
 
 func (e *edge) region(side topology.Side) string {
@@ -70,26 +100,66 @@ func (e *edge) region(side topology.Side) string {
 	return e.Config.TargetRegion
 }
 
+// external tells whether the side is one that tapctl did not create.
+func (e *edge) external(side topology.Side) bool {
+	return side == topology.Blue && e.Config.Source.External.Set()
+}
+
 func (e *edge) side(side topology.Side) error {
-	probe, err := e.probeRecord(side)
+	var check pulumi.StringPtrInput // nil: Route 53 takes a record without a check for healthy
+	made, err := e.recordCheck(side)
 	if err != nil {
 		return err
 	}
-	check, err := e.healthCheck(side, probe)
-	if err != nil {
-		return err
+	if made != nil {
+		check = made.ID().ToStringOutput()
+		e.checks = append(e.checks, made.ID())
+		e.ctx.Export("health_check_"+string(side), made.ID())
 	}
-	_, err = route53.NewRecord(e.ctx, "weighted-"+string(side), &route53.RecordArgs{
-		ZoneId: pulumi.String(e.ZoneID), Name: pulumi.String(e.Config.Domain.Name), Type: pulumi.String("A"),
-		SetIdentifier: pulumi.String(side),
-		HealthCheckId: check.ID(),
-		WeightedRoutingPolicies: route53.RecordWeightedRoutingPolicyArray{route53.RecordWeightedRoutingPolicyArgs{
-			Weight: pulumi.Int(e.weights()[side]),
-		}},
-		Aliases: e.alias(e.Public[side]),
-	}, e.options...)
-	e.ctx.Export("health_check_"+string(side), check.ID())
-	return err
+	for _, kind := range e.Config.RecordTypes() {
+		name := "weighted-" + string(side)
+		if kind != "A" {
+			name += "-" + strings.ToLower(kind)
+		}
+		args := &route53.RecordArgs{
+			ZoneId: pulumi.String(e.ZoneID), Name: pulumi.String(e.Config.Domain.Name), Type: pulumi.String(kind),
+			SetIdentifier: pulumi.String(side),
+			HealthCheckId: check,
+			WeightedRoutingPolicies: route53.RecordWeightedRoutingPolicyArray{route53.RecordWeightedRoutingPolicyArgs{
+				Weight: pulumi.Int(e.weights()[side]),
+			}},
+		}
+		options := e.options
+		if e.external(side) {
+			// deploy made this record weighted, in one batch with the removal of
+			// the plain one: it exists, and is taken over.
+			args.AllowOverwrite = pulumi.Bool(true)
+			err = e.externalTarget(args, kind)
+		} else {
+			args.Aliases = e.alias(e.Public[side])
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := route53.NewRecord(e.ctx, name, args, options...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *edge) externalTarget(args *route53.RecordArgs, kind string) error {
+	target, ok := e.External[kind]
+	switch {
+	case !ok:
+		return fmt.Errorf("edge: the external source has no %s record to take over", kind)
+	case target.Alias != nil:
+		args.Aliases = e.alias(*target.Alias)
+	default:
+		args.Ttl = pulumi.Int(target.TTL)
+		args.Records = pulumi.ToStringArray(target.Values)
+	}
+	return nil
 }
 
 // alias leads to an API Gateway domain. Its own health says nothing (AWS:
@@ -101,52 +171,23 @@ func (e *edge) alias(domain RegionalDomain) route53.RecordAliasArray {
 	}}
 }
 
-func (e *edge) probeRecord(side topology.Side) (*route53.Record, error) {
-	return route53.NewRecord(e.ctx, "probe-"+string(side), &route53.RecordArgs{
-		ZoneId: pulumi.String(e.ZoneID), Name: pulumi.String(e.Config.ProbeName(e.region(side))), Type: pulumi.String("A"),
-		Aliases: e.alias(e.Probe[side]),
-	}, e.options...)
-}
-
-// healthCheck is the brake that needs no tapctl. Green's record stays in the
-// answers while the endpoint answers AND the failure rate's metric does not
-// breach. Blue's depends on its endpoint alone: with blue at 100 and green at
-// 0, an unhealthy blue sends everybody to green, which a few errors of today's
-// production must never do.
-func (e *edge) healthCheck(side topology.Side, probe *route53.Record) (*route53.HealthCheck, error) {
-	endpoint, err := route53.NewHealthCheck(e.ctx, "endpoint-"+string(side), &route53.HealthCheckArgs{
-		Type: pulumi.String("HTTPS"), Fqdn: pulumi.String(e.Config.ProbeName(e.region(side))), Port: pulumi.Int(443),
-		ResourcePath: pulumi.String(e.Config.Function.HealthPath), EnableSni: pulumi.Bool(true),
-		RequestInterval: pulumi.Int(30), FailureThreshold: pulumi.Int(3),
-		Tags: e.tags("endpoint of " + string(side)),
-	}, append(e.options, pulumi.DependsOn([]pulumi.Resource{probe}))...)
-	if err != nil {
-		return nil, err
-	}
-	children := pulumi.StringArray{endpoint.ID()}
-	if side == topology.Green {
-		alarm, err := e.alarmCheck(side)
+// probeRecords lead to one region only. An IPv6 user of the public name must
+// not be judged by probes that came by IPv4 alone, so both types are there.
+func (e *edge) probeRecords(side topology.Side) ([]pulumi.Resource, error) {
+	var records []pulumi.Resource
+	for _, kind := range e.Config.RecordTypes() {
+		name := "probe-" + string(side)
+		if kind != "A" {
+			name += "-" + strings.ToLower(kind)
+		}
+		record, err := route53.NewRecord(e.ctx, name, &route53.RecordArgs{
+			ZoneId: pulumi.String(e.ZoneID), Name: pulumi.String(e.Config.ProbeName(e.region(side))), Type: pulumi.String(kind),
+			Aliases: e.alias(e.Probe[side]),
+		}, e.options...)
 		if err != nil {
 			return nil, err
 		}
-		children = append(children, alarm.ID())
+		records = append(records, record)
 	}
-	return route53.NewHealthCheck(e.ctx, "record-"+string(side), &route53.HealthCheckArgs{
-		Type: pulumi.String("CALCULATED"), ChildHealthThreshold: pulumi.Int(len(children)), ChildHealthchecks: children,
-		Tags: e.tags("record of " + string(side)),
-	}, e.options...)
-}
-
-// alarmCheck watches the brake alarm's metric, not its state, and keeps a copy
-// of its definition: Triggers makes a changed threshold reach it.
-func (e *edge) alarmCheck(side topology.Side) (*route53.HealthCheck, error) {
-	return route53.NewHealthCheck(e.ctx, "alarm-"+string(side), &route53.HealthCheckArgs{
-		Type:                pulumi.String("CLOUDWATCH_METRIC"),
-		CloudwatchAlarmName: pulumi.String(e.Config.Name(BrakeAlarm)), CloudwatchAlarmRegion: pulumi.String(e.region(side)),
-		// A side without traffic has no data: Unhealthy would take it out
-		// before it was ever tried.
-		InsufficientDataHealthStatus: pulumi.String("Healthy"),
-		Triggers:                     pulumi.StringMap{"threshold": pulumi.String(strconv.FormatFloat(e.Config.Alarms.API5XXRate, 'g', -1, 64))},
-		Tags:                         e.tags("failure rate of " + string(side)),
-	}, e.options...)
+	return records, nil
 }

@@ -1,11 +1,16 @@
 package infra_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"github.com/tapctl/tapctl/internal/config"
 	"github.com/tapctl/tapctl/internal/infra"
 	"github.com/tapctl/tapctl/internal/topology"
 )
@@ -80,7 +85,11 @@ func TestHealthChecks(t *testing.T) {
 		},
 		// A few errors of blue must never send everybody to green.
 		"record-blue":  {"type": "CALCULATED", "childHealthThreshold": 1.0, "childHealthchecks": []any{"endpoint-blue-id"}},
-		"record-green": {"type": "CALCULATED", "childHealthThreshold": 2.0, "childHealthchecks": []any{"endpoint-green-id", "alarm-green-id"}},
+		"record-green": {"type": "CALCULATED", "childHealthThreshold": 3.0, "childHealthchecks": []any{"endpoint-green-id", "alarm-green-id", "kill-green-id"}},
+		"kill-green": {
+			"type": "CLOUDWATCH_METRIC", "cloudwatchAlarmName": "Shop-prod-green-kill", "cloudwatchAlarmRegion": "us-west-2",
+			"insufficientDataHealthStatus": "Healthy",
+		},
 	}
 	got := map[string]map[string]any{}
 	for name, m := range w.of("route53/healthCheck:HealthCheck") {
@@ -107,5 +116,137 @@ func TestBrakeAlarmExists(t *testing.T) {
 	name := edge.one(t, "route53/healthCheck:HealthCheck", "alarm-green").text("cloudwatchAlarmName")
 	if alarm, found := alarmsOf(t, cell)[name]; !found || alarm.Statistic != "Average" {
 		t.Errorf("the brake watches %q, of the cell's alarms that is %+v", name, alarm)
+	}
+}
+
+// The operator's switch is a metric that anybody with one permission can send,
+// in a region that the migration does not touch.
+func TestKillSwitch(t *testing.T) {
+	t.Parallel()
+	alarm := provision(t, infra.EdgeProgram(edgeInput())).one(t, "cloudwatch/metricAlarm:MetricAlarm", "green-kill")
+	if alarm.Region != "us-west-2" {
+		t.Errorf("the alarm is in %s", alarm.Region)
+	}
+	delete(alarm.Inputs, "tags")
+	delete(alarm.Inputs, "alarmDescription")
+	same(t, "alarm", map[string]any{
+		"name": "Shop-prod-green-kill", "namespace": "tapctl", "metricName": "GreenKill", "statistic": "Maximum", "period": 60.0, "evaluationPeriods": 1.0,
+		"comparisonOperator": "GreaterThanOrEqualToThreshold", "threshold": 1.0, "treatMissingData": "notBreaching",
+		"dimensions": map[string]any{"Environment": "Shop-prod"},
+	}, alarm.Inputs)
+}
+
+func TestDualstackPairs(t *testing.T) {
+	t.Parallel()
+	w := provision(t, infra.EdgeProgram(edgeInput(func(in *infra.EdgeInput) {
+		in.Config.Domain.Dualstack = true
+		in.Live = infra.LiveEdge{Exists: true, BlueWeight: 60, GreenWeight: 40}
+	})))
+	for _, side := range []string{"blue", "green"} {
+		for _, name := range []string{"weighted-", "probe-"} {
+			a, aaaa := w.one(t, "route53/record:Record", name+side), w.one(t, "route53/record:Record", name+side+"-aaaa")
+			if a.text("type") != "A" || aaaa.text("type") != "AAAA" {
+				t.Errorf("%s%s: %s and %s", name, side, a.text("type"), aaaa.text("type"))
+			}
+			delete(a.Inputs, "type")
+			delete(aaaa.Inputs, "type")
+			same(t, name+side+" but for its type", a.Inputs, aaaa.Inputs)
+		}
+	}
+}
+
+func TestExternalBlue(t *testing.T) {
+	t.Parallel()
+	addresses := infra.ExternalRecord{Values: []string{"192.0.2.7"}, TTL: 300}
+	alias := infra.ExternalRecord{Alias: &infra.RegionalDomain{Name: "d-old.example.net", ZoneID: "ZOLD"}}
+	for name, test := range map[string]struct {
+		external config.External
+		record   infra.ExternalRecord
+		want     map[string]any
+		check    any
+	}{
+		"url, addresses": {config.External{URL: "https://old.example.net:8443/base"}, addresses,
+			map[string]any{"records": []any{"192.0.2.7"}, "ttl": 300.0}, map[string]any{"fqdn": "old.example.net", "port": 8443.0, "resourcePath": "/base/healthz"}},
+		"alias": {config.External{AliasName: "d-old.example.net", AliasZone: "ZOLD"}, alias,
+			map[string]any{"aliases": []any{map[string]any{"name": "d-old.example.net", "zoneId": "ZOLD", "evaluateTargetHealth": false}}}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := provision(t, infra.EdgeProgram(edgeInput(func(in *infra.EdgeInput) {
+				in.Config.Source.External, in.External = test.external, map[string]infra.ExternalRecord{"A": test.record}
+			})))
+			want := map[string]any{
+				"zoneId": zone, "name": "api.example.com", "type": "A", "setIdentifier": "blue", "allowOverwrite": true,
+				"weightedRoutingPolicies": []any{map[string]any{"weight": 100.0}},
+			}
+			if test.check != nil {
+				want["healthCheckId"] = "record-blue-id"
+				check := w.one(t, "route53/healthCheck:HealthCheck", "endpoint-blue").Inputs
+				same(t, "check", test.check, any(map[string]any{"fqdn": check["fqdn"], "port": check["port"], "resourcePath": check["resourcePath"]}))
+			} else if _, there := w.of("route53/healthCheck:HealthCheck")["endpoint-blue"]; there {
+				t.Error("a check of an alias target would check the public name")
+			}
+			for key, value := range test.want {
+				want[key] = value
+			}
+			same(t, "record", want, w.one(t, "route53/record:Record", "weighted-blue").Inputs)
+			if _, there := w.of("route53/record:Record")["probe-blue"]; there {
+				t.Error("there is a probe name for a cell that is not ours")
+			}
+		})
+	}
+}
+
+func TestRetiredEdgeHasGreenAlone(t *testing.T) {
+	t.Parallel()
+	w := provision(t, infra.EdgeProgram(edgeInput(func(in *infra.EdgeInput) {
+		in.Retired, in.Live = true, infra.LiveEdge{Exists: true, GreenWeight: 100}
+	})))
+	for kind, want := range map[string][]string{
+		"route53/record:Record":           {"probe-green", "weighted-green"},
+		"route53/healthCheck:HealthCheck": {"alarm-green", "endpoint-green", "kill-green", "record-green"},
+	} {
+		same(t, kind, want, slices.Sorted(maps.Keys(w.of(kind))))
+	}
+}
+
+// The dashboard is JSON that CloudWatch takes, its graphs compare both sides,
+// and no graph asks for a metric without its region.
+func TestDashboard(t *testing.T) {
+	t.Parallel()
+	w := provision(t, infra.EdgeProgram(edgeInput()))
+	board := w.one(t, "cloudwatch/dashboard:Dashboard", "shift")
+	if board.text("dashboardName") != "Shop-prod-shift" {
+		t.Errorf("named %s", board.text("dashboardName"))
+	}
+	var body struct {
+		Widgets []struct {
+			X, Y, Width, Height int
+			Properties          struct {
+				Title, Region string
+				Metrics       [][]any
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(board.text("dashboardBody")), &body); err != nil {
+		t.Fatal(err)
+	}
+	lines := map[string][]string{}
+	for _, widget := range body.Widgets {
+		if widget.X+widget.Width > 24 {
+			t.Errorf("%s is outside the grid", widget.Properties.Title)
+		}
+		for _, metric := range widget.Properties.Metrics {
+			options, _ := metric[len(metric)-1].(map[string]any)
+			if len(metric)%2 != 1 || options["region"] == nil || options["label"] == nil {
+				t.Errorf("%s: %v", widget.Properties.Title, metric)
+			}
+			lines[widget.Properties.Title] = append(lines[widget.Properties.Title], fmt.Sprint(options["region"], " ", options["label"]))
+		}
+	}
+	same(t, "requests", []string{blueRegion + " blue", greenRegion + " green"}, lines["Requests: where the traffic is"])
+	same(t, "health", []string{"us-east-1 blue", "us-east-1 green"}, lines["Health of the records (1: answered)"])
+	if len(lines) != 10 {
+		t.Errorf("graphs: %v", slices.Sorted(maps.Keys(lines)))
 	}
 }

@@ -2,6 +2,7 @@ package infra
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/iam"
@@ -28,6 +29,10 @@ func (c *cell) application() error {
 	}
 	fn, err := c.function("api", c.API, role, map[string]string{
 		"TABLE_NAME": c.Base.TableName, "TAPCTL_VERSION": c.API.Version, "TAPCTL_SIDE": string(c.Side),
+		// The ARN, never the value: whoever may read the function's
+		// configuration could read it there.
+		"SECRET_ARN":         c.Base.SecretARN[c.Region()],
+		"SECRET_TTL_SECONDS": strconv.Itoa(int(c.Config.Function.SecretTTL.Seconds())),
 	})
 	if err != nil {
 		return err
@@ -43,22 +48,31 @@ func (c *cell) application() error {
 	return c.alias(fn, "next", fn.lambda.Version)
 }
 
-// forwarder exists in green only and may call blue's live version only.
+// forwarder exists in green only and may call blue's live version only; where
+// blue is external it calls nothing in this account.
 func (c *cell) forwarder() error {
 	if c.Side != topology.Green {
 		return nil
 	}
 	name := c.Config.Name("forward")
-	role, err := c.role("forward", []statement{
-		c.logStatement(name),
-		{Sid: "Blue", Effect: "Allow", Action: []string{"lambda:InvokeFunction"}, Resource: []string{c.ForwardTarget()}},
-	})
+	rights := []statement{c.logStatement(name)}
+	env := map[string]string{"TAPCTL_VERSION": c.Forward.Version, "TAPCTL_SIDE": string(c.Side)}
+	switch external := c.Config.Source.External; {
+	case external.URL != "":
+		env["FORWARD_URL"] = external.URL
+	case external.AliasName != "":
+		// As a user of blue does: TLS and Host under the public name, to where
+		// blue's record leads.
+		env["FORWARD_URL"], env["FORWARD_CONNECT"] = "https://"+c.Config.Domain.Name, external.AliasName
+	default:
+		rights = append(rights, statement{Sid: "Blue", Effect: "Allow", Action: []string{"lambda:InvokeFunction"}, Resource: []string{c.ForwardTarget()}})
+		env["FORWARD_FUNCTION_ARN"] = c.ForwardTarget()
+	}
+	role, err := c.role("forward", rights)
 	if err != nil {
 		return err
 	}
-	fn, err := c.function("forward", c.Forward, role, map[string]string{
-		"FORWARD_FUNCTION_ARN": c.ForwardTarget(), "TAPCTL_VERSION": c.Forward.Version, "TAPCTL_SIDE": string(c.Side),
-	})
+	fn, err := c.function("forward", c.Forward, role, env)
 	if err != nil {
 		return err
 	}
@@ -67,22 +81,35 @@ func (c *cell) forwarder() error {
 }
 
 // applicationStatements are the rights of the user's code: item actions on one
-// table, its own log streams, and the table's key through DynamoDB alone.
+// table, its own log streams, the table's key through DynamoDB alone, and one
+// secret.
 func (c *cell) applicationStatements(name string) []statement {
 	table := fmt.Sprintf("arn:aws:dynamodb:%s:%s:table/%s", c.Region(), c.Account, c.Base.TableName)
-	return []statement{
+	statements := []statement{
 		{Sid: "Items", Effect: "Allow", Resource: []string{table, table + "/index/*"}, Action: []string{
 			"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:Query",
 			"dynamodb:BatchGetItem", "dynamodb:BatchWriteItem", "dynamodb:ConditionCheckItem",
 		}},
 		c.logStatement(name),
+	}
+	if key := c.tableKey(); key != "" {
 		// DynamoDB wants the permission to be independent of the region, hence
 		// the wildcard in kms:ViaService.
 		// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
-		{Sid: "TableKey", Effect: "Allow", Resource: []string{c.Base.KeyARN[c.Region()]},
+		statements = append(statements, statement{Sid: "TableKey", Effect: "Allow", Resource: []string{key},
 			Action:    []string{"kms:Decrypt", "kms:Encrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"},
-			Condition: map[string]any{"StringLike": map[string]any{"kms:ViaService": "dynamodb.*.amazonaws.com"}}},
+			Condition: map[string]any{"StringLike": map[string]any{"kms:ViaService": "dynamodb.*.amazonaws.com"}}})
 	}
+	return append(statements, secretStatements(c.Region(), c.Base.SecretARN[c.Region()], c.Base.KeyARN[c.Region()])...)
+}
+
+// tableKey is the customer key of this region's copy of the table, "" where an
+// adopted table has none.
+func (c *cell) tableKey() string {
+	if adopted := c.Adopted.Table; adopted != nil && c.Side == topology.Blue {
+		return adopted.KeyARN
+	}
+	return c.Base.KeyARN[c.Region()]
 }
 
 func (c *cell) logStatement(function string) statement {

@@ -49,8 +49,16 @@ type world struct {
 	resources []made
 }
 
-func (w *world) Call(pulumi.MockCallArgs) (resource.PropertyMap, error) {
-	return resource.PropertyMap{}, nil
+// checkerRange is where AWS says that its health checkers come from.
+const checkerRange = "192.0.2.0/24"
+
+func (w *world) Call(args pulumi.MockCallArgs) (resource.PropertyMap, error) {
+	if args.Token != "aws:index/getIpRanges:getIpRanges" {
+		return nil, fmt.Errorf("unexpected call of %s", args.Token)
+	}
+	return resource.NewPropertyMapFromMap(map[string]any{
+		"cidrBlocks": []any{checkerRange}, "ipv6CidrBlocks": []any{"2001:db8:c::/48"}, "services": args.Args.Mappable()["services"],
+	}), nil
 }
 
 func (w *world) NewResource(args pulumi.MockResourceArgs) (string, resource.PropertyMap, error) {
@@ -98,6 +106,12 @@ func computed(m made) map[string]any {
 		return map[string]any{"executionArn": arn("execute-api", "abc123"), "rootResourceId": "root"}
 	case "route53/record:Record":
 		return map[string]any{"fqdn": m.text("name")}
+	case "s3/bucketV2:BucketV2":
+		return map[string]any{"arn": "arn:aws:s3:::" + m.text("bucket")}
+	case "s3/bucketWebsiteConfigurationV2:BucketWebsiteConfigurationV2":
+		return map[string]any{"websiteEndpoint": m.text("bucket") + ".s3-website-" + m.Region + ".amazonaws.com"}
+	case "secretsmanager/secret:Secret":
+		return map[string]any{"arn": arn("secretsmanager", "secret:"+m.text("name")+"-AbCdEf")}
 	case "acm/certificate:Certificate":
 		names := append([]any{m.Inputs["domainName"]}, m.Inputs["subjectAlternativeNames"].([]any)...)
 		var options []any
@@ -158,12 +172,14 @@ type policy struct {
 }
 
 type grant struct {
-	Sid       string
-	Effect    string
-	Principal map[string]any
-	Action    []string
-	Resource  []string
-	Condition map[string]any
+	Sid         string
+	Effect      string
+	Principal   any
+	Action      []string
+	NotAction   []string
+	Resource    []string
+	NotResource []string
+	Condition   map[string]any
 }
 
 func parsePolicy(t *testing.T, document string) policy {
@@ -194,6 +210,7 @@ func cellInput(t *testing.T, side topology.Side, change ...func(*infra.CellInput
 		Base: infra.Base{
 			TableName: "Shop-prod-items", ControlTable: "Shop-prod-control",
 			KeyARN:         map[string]string{blueRegion: "arn:blue-key", greenRegion: "arn:green-key"},
+			SecretARN:      map[string]string{blueRegion: "arn:blue-secret", greenRegion: "arn:green-secret"},
 			CertificateARN: map[string]string{blueRegion: "arn:blue-certificate", greenRegion: "arn:green-certificate"},
 		},
 		API:     infra.Artifact{Path: "/artifacts/api.zip", Version: "api-1"},
@@ -213,6 +230,7 @@ func edgeInput(change ...func(*infra.EdgeInput)) infra.EdgeInput {
 		Input:  input(settings()),
 		Public: map[topology.Side]infra.RegionalDomain{topology.Blue: domain("public-blue"), topology.Green: domain("public-green")},
 		Probe:  map[topology.Side]infra.RegionalDomain{topology.Blue: domain("probe-blue"), topology.Green: domain("probe-green")},
+		Table:  "Shop-prod-items", Bucket: map[string]string{blueRegion: "shop-blue", greenRegion: "shop-green"},
 	}
 	for _, c := range change {
 		c(&in)
@@ -224,11 +242,22 @@ func edgeInput(change ...func(*infra.EdgeInput)) infra.EdgeInput {
 func programs(t *testing.T) map[string]*world {
 	t.Helper()
 	closed := func(in *infra.CellInput) { in.Config.AllowedCIDR = []string{"203.0.113.0/24"} }
+	dualstack := func(in *infra.EdgeInput) { in.Config.Domain.Dualstack = true }
 	return map[string]*world{
 		"base":              provision(t, infra.BaseProgram(input(settings()))),
+		"adopting base":     provision(t, infra.BaseProgram(adopting())),
 		"blue cell":         provision(t, infra.CellProgram(cellInput(t, topology.Blue))),
 		"green cell":        provision(t, infra.CellProgram(cellInput(t, topology.Green))),
 		"closed green cell": provision(t, infra.CellProgram(cellInput(t, topology.Green, closed))),
 		"edge":              provision(t, infra.EdgeProgram(edgeInput())),
+		"dualstack edge":    provision(t, infra.EdgeProgram(edgeInput(dualstack))),
 	}
+}
+
+// adopting is a base that takes over a table and a bucket.
+func adopting() infra.Input {
+	in := input(settings())
+	in.Config.Table.Adopt, in.Config.Assets.Adopt = "orders", "shop-website"
+	in.Adopted.Table = &infra.AdoptedTable{Name: "orders", ARN: "arn:aws:dynamodb:" + blueRegion + ":" + account + ":table/orders", KeyARN: "arn:orders-key"}
+	return in
 }

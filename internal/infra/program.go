@@ -25,6 +25,26 @@ type Input struct {
 	Config  config.Config
 	Account string
 	ZoneID  string
+	Adopted Adopted
+	// Unprotected is base on its way out: nothing of it is protected, and its
+	// data goes with it.
+	Unprotected bool
+}
+
+// Adopted is what exists already and is used as it is.
+type Adopted struct {
+	Table *AdoptedTable // nil: the base stack has its own
+}
+
+// AdoptedTable is a table in the source region that somebody else owns.
+type AdoptedTable struct {
+	Name string
+	ARN  string
+	// KeyARN is the customer key it is encrypted with; "" where it is AWS's.
+	KeyARN string
+	// HasReplica tells that somebody else has put a replica into the target
+	// region; false where there is none, or where it is this stack's.
+	HasReplica bool
 }
 
 // Base is the outputs of the base stack that cells need, per region.
@@ -32,6 +52,9 @@ type Base struct {
 	TableName      string
 	ControlTable   string
 	KeyARN         map[string]string // region -> customer key
+	SecretARN      map[string]string // region -> the secret's own replica
+	Bucket         map[string]string // region -> assets
+	WebsiteURL     string            // "" where the bucket is adopted
 	CertificateARN map[string]string // region -> validated certificate
 }
 
@@ -77,8 +100,9 @@ func (in Input) provider(ctx *pulumi.Context, region string) (pulumi.ProviderRes
 		endpoint := pulumi.String(url)
 		args.Endpoints = aws.ProviderEndpointArray{aws.ProviderEndpointArgs{
 			Acm: endpoint, Apigateway: endpoint, Cloudwatch: endpoint, Cloudwatchlogs: endpoint, Dynamodb: endpoint,
-			Iam: endpoint, Kms: endpoint, Lambda: endpoint, Route53: endpoint, Sts: endpoint,
+			Iam: endpoint, Kms: endpoint, Lambda: endpoint, Route53: endpoint, S3: endpoint, Secretsmanager: endpoint, Sts: endpoint,
 		}}
+		args.S3UsePathStyle = pulumi.Bool(true) // one address serves every bucket
 		args.SkipMetadataApiCheck = pulumi.Bool(true)
 		args.SkipRegionValidation = pulumi.Bool(true)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/auto"
 	"github.com/pulumi/pulumi/sdk/v3/go/auto/events"
+	"github.com/pulumi/pulumi/sdk/v3/go/auto/optdestroy"
 	"github.com/pulumi/pulumi/sdk/v3/go/auto/optpreview"
 	"github.com/pulumi/pulumi/sdk/v3/go/auto/optup"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
@@ -122,9 +123,9 @@ func (r Runner) Up(ctx context.Context, stack string, program pulumi.RunFunc) (R
 		options = append(options, optup.ProgressStreams(r.Output), optup.ErrorProgressStreams(r.Output))
 	}
 	up, err := s.Up(ctx, options...)
-	failures := collect(ctx, finished)
+	seen := collect(ctx, finished)
 	if err != nil {
-		return Result{}, explain("deploy", stack, err, failures)
+		return Result{}, explain("deploy", stack, err, seen.failures)
 	}
 	changes := map[string]int{}
 	if up.Summary.ResourceChanges != nil {
@@ -133,21 +134,49 @@ func (r Runner) Up(ctx context.Context, stack string, program pulumi.RunFunc) (R
 	return Result{Counts: countsOf(changes), Outputs: plain(up.Outputs)}, nil
 }
 
-// Preview says what Up would do.
-func (r Runner) Preview(ctx context.Context, stack string, program pulumi.RunFunc) (Counts, error) {
+// Preview says what Up would do: how much, and to what. What it had planned is
+// there too where it failed.
+func (r Runner) Preview(ctx context.Context, stack string, program pulumi.RunFunc) (Counts, []Change, error) {
 	s, err := r.open(ctx, stack, program)
 	if err != nil {
-		return Counts{}, err
+		return Counts{}, nil, err
 	}
 	stream, finished := r.watch()
 	preview, err := s.Preview(ctx, optpreview.Refresh(), optpreview.SuppressProgress(), optpreview.EventStreams(stream))
-	failures := collect(ctx, finished)
+	seen := collect(ctx, finished)
 	if err != nil {
-		return Counts{}, explain("preview", stack, err, failures)
+		return Counts{}, seen.planned, explain("preview", stack, err, seen.failures)
 	}
 	changes := map[string]int{}
 	for op, n := range preview.ChangeSummary {
 		changes[string(op)] = n
+	}
+	return countsOf(changes), seen.planned, nil
+}
+
+// Destroy deletes what the stack has, and the stack itself. A stack that does
+// not exist is destroyed already.
+func (r Runner) Destroy(ctx context.Context, stack string) (Counts, error) {
+	s, err := r.open(ctx, stack, func(*pulumi.Context) error { return nil })
+	if err != nil {
+		return Counts{}, err
+	}
+	stream, finished := r.watch()
+	options := []optdestroy.Option{optdestroy.Refresh(), optdestroy.SuppressProgress(), optdestroy.EventStreams(stream)}
+	if r.Output != nil {
+		options = append(options, optdestroy.ProgressStreams(r.Output), optdestroy.ErrorProgressStreams(r.Output))
+	}
+	done, err := s.Destroy(ctx, options...)
+	seen := collect(ctx, finished)
+	if err != nil {
+		return Counts{}, explain("destroy", stack, err, seen.failures)
+	}
+	changes := map[string]int{}
+	if done.Summary.ResourceChanges != nil {
+		changes = *done.Summary.ResourceChanges
+	}
+	if err := s.Workspace().RemoveStack(ctx, stack); err != nil {
+		return countsOf(changes), explain("remove", stack, err, nil)
 	}
 	return countsOf(changes), nil
 }
@@ -227,16 +256,27 @@ func (r Runner) command() (auto.PulumiCommand, error) {
 	return command, nil
 }
 
-// watch turns engine events into progress and collects what failed; the
-// channel it returns yields the failures once the stream has ended.
-func (r Runner) watch() (chan<- events.EngineEvent, <-chan []string) {
+// seen is what the engine's events told.
+type seen struct {
+	failures []string
+	planned  []Change // what a preview would do
+}
+
+// watch turns engine events into progress and collects what failed and what
+// is planned; the channel it returns yields them once the stream has ended.
+func (r Runner) watch() (chan<- events.EngineEvent, <-chan seen) {
 	stream := make(chan events.EngineEvent)
-	finished := make(chan []string, 1)
+	finished := make(chan seen, 1)
 	go func() {
-		var failures []string
+		var all seen
 		for event := range stream {
 			if d := event.DiagnosticEvent; d != nil && d.Severity == "error" {
-				failures = append(failures, strings.TrimSpace(d.Message))
+				all.failures = append(all.failures, strings.TrimSpace(d.Message))
+			}
+			if pre := event.ResourcePreEvent; pre != nil && pre.Planning {
+				if change, worth := changeOf(pre.Metadata); worth {
+					all.planned = append(all.planned, change)
+				}
 			}
 			if out := event.ResOutputsEvent; out != nil && r.Progress != nil {
 				if change, worth := changeOf(out.Metadata); worth {
@@ -244,19 +284,19 @@ func (r Runner) watch() (chan<- events.EngineEvent, <-chan []string) {
 				}
 			}
 		}
-		finished <- failures
+		finished <- all
 	}()
 	return stream, finished
 }
 
 // collect waits for the end of the event stream. The Automation API does not
 // close it where it fails before it opened it: then the context's end does.
-func collect(ctx context.Context, finished <-chan []string) []string {
+func collect(ctx context.Context, finished <-chan seen) seen {
 	select {
-	case failures := <-finished:
-		return failures
+	case all := <-finished:
+		return all
 	case <-ctx.Done():
-		return nil
+		return seen{}
 	}
 }
 

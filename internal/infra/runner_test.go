@@ -80,3 +80,15 @@ func TestStackError(t *testing.T) {
 		})
 	}
 }
+
+// The texts are those of Pulumi's CLI; the script livewins has the CLI itself.
+func TestLossesThatPulumiRefused(t *testing.T) {
+	t.Parallel()
+	urn := func(kind, name string) string { return `"urn:pulumi:s::tapctl::aws:s3/` + kind + `::` + name + `"` }
+	e := infra.StackError{Failures: []string{
+		"unable to replace resource " + urn("replication:Replication", "a") + "\nas it is currently marked for protection.",
+		"Preview failed: resource " + urn("policy:Policy", "b") + " cannot be deleted\nbecause it is protected.",
+		"something else",
+	}}
+	same(t, "losses", []infra.Change{{Op: "delete", Type: "aws:s3/policy:Policy", Name: "b"}, {Op: "replace", Type: "aws:s3/replication:Replication", Name: "a"}}, e.Losses())
+}

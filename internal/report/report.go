@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tapctl/tapctl/internal/cutover"
@@ -39,13 +40,15 @@ func Detect(terminal bool, env func(string) string) Format {
 	}
 }
 
-// Reporter tells events. It is used from one goroutine at a time.
+// Reporter tells events, one after another.
 type Reporter struct {
+	mu     sync.Mutex
 	format Format
 	out    io.Writer
 	color  bool
 	// line is the length of the unfinished progress line on a terminal.
 	line int
+	copy io.Writer // of every event as JSON, a line each; nil: none
 }
 
 // New returns a reporter. color is used on a terminal only, and never carries
@@ -54,15 +57,23 @@ func New(format Format, out io.Writer, color bool) *Reporter {
 	return &Reporter{format: format, out: out, color: color && format == TTY}
 }
 
+// Format is how the story is told.
+func (r *Reporter) Format() Format { return r.format }
+
+// Copy has every event written to out as well, as JSON, a line each: a CI job
+// keeps it as an artifact.
+func (r *Reporter) Copy(out io.Writer) { r.copy = out }
+
 // Event tells one event.
 func (r *Reporter) Event(e cutover.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.copy != nil {
+		_, _ = fmt.Fprintf(r.copy, "%s\n", encode(e)) // Non-fatal: a full disk must not stop a cutover.
+	}
 	switch r.format {
 	case JSON:
-		encoded, err := json.Marshal(e)
-		if err != nil {
-			encoded = fmt.Appendf(nil, "{%q:%q}", "error", err.Error())
-		}
-		r.print("%s\n", encoded)
+		r.print("%s\n", encode(e))
 	case GitHub:
 		r.github(e)
 	case TTY:
@@ -72,6 +83,14 @@ func (r *Reporter) Event(e cutover.Event) {
 	default:
 		r.print("%s\n", Line(e))
 	}
+}
+
+func encode(e cutover.Event) []byte {
+	encoded, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Appendf(nil, "{%q:%q}", "error", err.Error())
+	}
+	return encoded
 }
 
 // Line is the event in one line of plain text.
@@ -111,7 +130,7 @@ func (r *Reporter) tty(e cutover.Event) {
 		r.line = len(e.Text)
 		return
 	}
-	r.Flush()
+	r.flush()
 	colors := map[cutover.EventKind]string{
 		cutover.EventRetreat: "31;1", cutover.EventTrouble: "33", cutover.EventFinish: "1", cutover.EventStep: "36",
 	}
@@ -127,6 +146,12 @@ func (r *Reporter) paint(code, text string) string {
 
 // Flush ends an unfinished progress line.
 func (r *Reporter) Flush() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.flush()
+}
+
+func (r *Reporter) flush() {
 	if r.line > 0 {
 		r.print("%s", clearLine)
 		r.line = 0

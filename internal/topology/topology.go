@@ -32,6 +32,18 @@ type Topology struct {
 	Source       Cell     `json:"source"`
 	Target       Cell     `json:"target"`
 	Alarms       []Alarm  `json:"alarms"`
+	// Retired means that blue is gone or going: green's record is the only one
+	// that counts, and nothing may lead traffic back.
+	Retired bool `json:"retired,omitempty"`
+	// External is where the forwarder reaches a blue that tapctl did not
+	// create; "" where blue is a cell.
+	External string `json:"external,omitempty"`
+	// Bucket and Secret are by region: the assets, and the secret's ARN there.
+	Bucket     map[string]string `json:"bucket,omitempty"`
+	Secret     map[string]string `json:"secret,omitempty"`
+	WebsiteURL string            `json:"website_url,omitempty"`
+	// KillRegion has the alarm of the operator's switch.
+	KillRegion string `json:"kill_region,omitempty"`
 }
 
 // Cell is the ids of one region.

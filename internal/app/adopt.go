@@ -1,0 +1,148 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tapctl/tapctl/internal/awsapi"
+	"github.com/tapctl/tapctl/internal/cutover"
+	"github.com/tapctl/tapctl/internal/infra"
+)
+
+// adopt looks at what exists already and is to be used as it is.
+func (d *deployment) adopt(ctx context.Context) error {
+	c := d.Config
+	if c.Table.Adopt == "" {
+		return nil
+	}
+	table, err := d.Clients.AdoptedTable(ctx, c.Table.Adopt, c.SourceRegion, c.TargetRegion)
+	if err != nil {
+		return err
+	}
+	outputs, err := d.ask.Runner.Outputs(ctx, d.name("base"))
+	if err != nil {
+		return err
+	}
+	if outputs.Text("adopted_replica") == table.Name {
+		table.HasReplica = false // it is this stack's: without it in the program it would be deleted
+	}
+	d.input.Adopted.Table = table
+	d.say(cutover.EventPlan, "adopting table %s in %s", table.Name, c.SourceRegion)
+	return nil
+}
+
+// records reads what the public name leads to, and refuses what a deploy would
+// take users away from or could not take over.
+func (d *deployment) records(ctx context.Context) (awsapi.Records, error) {
+	name := d.Config.Domain.Name
+	found, err := d.Clients.PublicRecords(ctx, d.input.ZoneID, name)
+	if err != nil {
+		return found, err
+	}
+	external := d.Config.Source.External
+	switch {
+	case found.CNAME != "":
+		return found, &Refused{
+			Cause: fmt.Errorf("%s is a CNAME to %s, which cannot share its name with weighted address records", name, found.CNAME),
+			Next:  "replace it by an A record (alias), which answers the same, then: tapctl deploy",
+		}
+	case len(found.Plain) > 0 && !external.Set():
+		return found, &Refused{
+			Cause: fmt.Errorf("%s has a record that tapctl did not make (%s): its users would be taken to a new, empty blue", name, describe(found.Plain)),
+			Next:  "name what serves them today in source.external, then: tapctl deploy",
+		}
+	case external.URL != "" && len(found.Plain) == 0 && len(found.Blue) == 0:
+		return found, &Refused{
+			Cause: fmt.Errorf("%s has no record to take over, and source.external.url alone does not say where an address record leads", name),
+			Next:  "name the target in source.external.alias_name and alias_zone",
+		}
+	}
+	if external.Set() && len(found.Plain)+len(found.Blue) > 0 {
+		for _, kind := range d.Config.RecordTypes() {
+			_, plain := found.Plain[kind]
+			_, blue := found.Blue[kind]
+			if !plain && !blue {
+				return found, &Refused{Cause: fmt.Errorf("%s has no %s record, so green's would take all of its users at once", name, kind), Next: "set domain.dualstack to false"}
+			}
+		}
+	}
+	return found, nil
+}
+
+func describe(records map[string]infra.ExternalRecord) string {
+	var parts []string
+	for kind, r := range records {
+		target := strings.Join(r.Values, ", ")
+		if r.Alias != nil {
+			target = "alias of " + r.Alias.Name
+		}
+		parts = append(parts, kind+": "+target)
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, "; ")
+}
+
+// external is what blue's records hold: what is live, or what the
+// configuration says where there is none yet.
+func (d *deployment) external(found awsapi.Records) map[string]infra.ExternalRecord {
+	e := d.Config.Source.External
+	if !e.Set() {
+		return nil
+	}
+	content := map[string]infra.ExternalRecord{}
+	for _, kind := range d.Config.RecordTypes() {
+		content[kind] = infra.ExternalRecord{Alias: &infra.RegionalDomain{Name: e.AliasName, ZoneID: e.AliasZone}}
+		if live, ok := found.Blue[kind]; ok {
+			content[kind] = live
+		}
+	}
+	return content
+}
+
+// takeOver makes the plain record of an external blue its weighted one, before
+// Pulumi adds green's beside it: the two kinds cannot share a name, and Pulumi
+// cannot change both at once.
+func (d *deployment) takeOver(ctx context.Context) error {
+	found, err := d.records(ctx)
+	if err != nil || len(found.Plain) == 0 {
+		return err
+	}
+	d.say(cutover.EventWrite, "%s: the plain record (%s) becomes blue's weighted one, with the same target, in one batch", d.Config.Domain.Name, describe(found.Plain))
+	return d.Clients.MakeWeighted(ctx, d.input.ZoneID, found)
+}
+
+// baseStays refuses an update that would delete or replace anything of base.
+// Pulumi would refuse as well, but only when it came to that resource, in the
+// middle of the update.
+func (d *deployment) baseStays(ctx context.Context) error {
+	outputs, err := d.ask.Runner.Outputs(ctx, d.name("base"))
+	if err != nil || outputs.Text("control_table") == "" {
+		return err
+	}
+	_, planned, err := d.ask.Runner.Preview(ctx, d.name("base"), infra.BaseProgram(d.input))
+	if err := refuseLoss(d.name("base"), planned, err); err != nil {
+		return refused(err)
+	}
+	return nil
+}
+
+// refuseLoss is the refusal of a preview that would lose something, or what
+// the preview failed with. Where Pulumi itself refuses, because all of base is
+// protected, its error says what would go.
+func refuseLoss(stack string, planned []infra.Change, failed error) error {
+	if e, ok := errors.AsType[*infra.StackError](failed); ok {
+		planned = slices.Concat(e.Losses(), planned)
+	}
+	for _, change := range planned {
+		if change.Op != "create" && change.Op != "update" {
+			return &Refused{
+				Cause: fmt.Errorf("stack %s: %s %s would be lost (%s), and nobody may lose what is in base", stack, change.Type, change.Name, change.Op),
+				Next:  "undo the change of the configuration that asks for this; 'tapctl preview' shows the rest",
+			}
+		}
+	}
+	return failed
+}

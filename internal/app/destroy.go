@@ -1,0 +1,163 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/tapctl/tapctl/internal/awsapi"
+	"github.com/tapctl/tapctl/internal/cutover"
+	"github.com/tapctl/tapctl/internal/infra"
+	"github.com/tapctl/tapctl/internal/topology"
+)
+
+// DestroyAsk is what destroy is asked to do.
+type DestroyAsk struct {
+	Runner infra.Runner
+	// Base deletes what both regions share as well, the data included.
+	Base bool
+	// Confirm is the name that was typed: the base stack's.
+	Confirm string
+	DryRun  bool
+}
+
+// DestroyReport is what destroy did; its JSON is a contract.
+type DestroyReport struct {
+	Stacks  []string     `json:"stacks"` // in the order they went
+	Changes infra.Counts `json:"changes"`
+	DryRun  bool         `json:"dry_run,omitempty"`
+}
+
+// Destroy deletes the edge and the cells, in this order: a record never leads
+// to a cell that has gone. It refuses while users are served. Base stays,
+// unless it is asked for and its name is typed.
+func (a *App) Destroy(ctx context.Context, ask DestroyAsk) (DestroyReport, error) {
+	d := &deployment{App: a, ask: DeployAsk{Runner: ask.Runner}}
+	report := DestroyReport{DryRun: ask.DryRun, Stacks: d.doomed(ask.Base)}
+	if ask.Base && ask.Confirm != d.name("base") {
+		return report, &Refused{
+			Cause: fmt.Errorf("destroy: base holds the data of both regions; %q is not its name", ask.Confirm),
+			Next:  fmt.Sprintf("tapctl destroy --base --confirm %s", d.name("base")),
+		}
+	}
+	if _, err := a.Clients.Account(ctx, a.Config.TargetRegion); err != nil {
+		return report, refused(err)
+	}
+	top, err := a.control().Topology(ctx)
+	deployed := err == nil
+	if err != nil && !errors.Is(err, awsapi.ErrNoTopology) {
+		return report, refused(err)
+	}
+	if deployed {
+		if err := a.refuseServing(ctx, top); err != nil {
+			return report, refused(err)
+		}
+	}
+	if ask.DryRun {
+		return report, nil
+	}
+	if deployed {
+		held, err := a.control().Take(ctx, a.lease("destroy"), a.Clock.Now())
+		if err != nil {
+			return report, refused(err)
+		}
+		held.Now = a.Clock.Now
+		if !ask.Base { // the lease's table goes with base
+			defer a.release(ctx, held)
+		}
+		stop := d.keep(ctx, held)
+		defer stop()
+	}
+	if deployed && top.External != "" && !top.Retired {
+		d.say(cutover.EventWrite, "%s becomes a plain record again, leading to the external source alone", top.RecordName)
+		if err := awsapi.NewTraffic(a.Clients, top).GiveBack(ctx); err != nil {
+			return report, refused(err)
+		}
+	}
+	err = a.destroy(ctx, d, ask.Base)
+	report.Changes = d.counts
+	return report, err
+}
+
+// doomed are the stacks in the order they go.
+func (d *deployment) doomed(base bool) []string {
+	stacks := []string{d.name("edge"), d.name("cell-" + d.Config.TargetRegion), d.name("cell-" + d.Config.SourceRegion)}
+	if base {
+		stacks = append(stacks, d.name("base"))
+	}
+	return stacks
+}
+
+// refuseServing looks at what users do, not at the weights: with the records
+// gone nobody is served, whatever they said.
+func (a *App) refuseServing(ctx context.Context, top topology.Topology) error {
+	shift, found, err := a.control().Shift(ctx)
+	if err != nil {
+		return err
+	}
+	if found && shift.Phase.Open() {
+		return &Refused{Cause: fmt.Errorf("destroy: shift %s is open (%s)", shift.ID, shift.Phase), Next: "tapctl shift --resume, or tapctl rollback"}
+	}
+	for _, cell := range []topology.Cell{top.Source, top.Target} {
+		if cell.RestAPI == "" {
+			continue
+		}
+		seen, err := a.visitors(ctx, top, cell.Region)
+		if err != nil {
+			return err
+		}
+		if seen.Requests > a.Config.Retire.MaxRequests {
+			return &Refused{
+				Cause: fmt.Errorf("destroy: %s served %d request(s) in the last %v; the newest: %s", cell.Region, seen.Requests, a.Config.Retire.Quiet, strings.Join(seen.Sample, " ")),
+				Next:  "move its users elsewhere, then: tapctl destroy",
+			}
+		}
+	}
+	return nil
+}
+
+func (a *App) destroy(ctx context.Context, d *deployment, base bool) error {
+	for _, stack := range d.doomed(false) {
+		if err := d.destroy(ctx, stack); err != nil {
+			return err
+		}
+	}
+	if !base {
+		return a.forget(ctx)
+	}
+	return d.destroyBase(ctx)
+}
+
+// forget removes the topology, here and in the control table: what it names
+// has gone.
+func (a *App) forget(ctx context.Context) error {
+	if err := os.Remove(a.topologyFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove the local copy of the topology: %w", err)
+	}
+	err := a.control().DeleteTopology(ctx)
+	if errors.Is(err, awsapi.ErrNoTopology) {
+		return nil
+	}
+	return err
+}
+
+// destroyBase takes the protection off, which is an update of its own, and
+// deletes what it was on.
+func (d *deployment) destroyBase(ctx context.Context) error {
+	if err := d.preflight(ctx); err != nil {
+		return err
+	}
+	d.input.Unprotected = true
+	d.say(cutover.EventWrite, "taking the protection off %s, then deleting it with its data", d.name("base"))
+	if _, err := d.stack(ctx, d.name("base")+" (unprotect)", func() (infra.Result, error) {
+		return d.ask.Runner.Up(ctx, d.name("base"), infra.BaseProgram(d.input))
+	}); err != nil {
+		return err
+	}
+	if err := os.Remove(d.topologyFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove the local copy of the topology: %w", err)
+	}
+	return d.destroy(ctx, d.name("base"))
+}

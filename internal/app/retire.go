@@ -1,0 +1,230 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tapctl/tapctl/internal/awsapi"
+	"github.com/tapctl/tapctl/internal/cutover"
+	"github.com/tapctl/tapctl/internal/infra"
+	"github.com/tapctl/tapctl/internal/topology"
+)
+
+// Gate is one condition of a step that cannot be undone.
+type Gate struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`
+	Next   string `json:"next,omitempty"` // what opens it
+}
+
+// RetireFacts is what the gates are decided from.
+type RetireFacts struct {
+	Now      time.Time
+	Live     cutover.Setting
+	Shift    cutover.State // the journal's newest
+	Found    bool
+	External bool
+	// Visitors at blue in the quiet window; unknown where blue is external.
+	Visitors awsapi.Visitors
+	// ExternalQuiet is the operator's word for what tapctl cannot see.
+	ExternalQuiet bool
+	GreenHealthy  bool
+	GreenMinutes  int // of data behind it
+	After, Quiet  time.Duration
+	MaxRequests   int
+}
+
+// RetireGates decides whether blue may go (aws-semantics 11.4): pure.
+func RetireGates(f RetireFacts) []Gate {
+	gates := []Gate{
+		{Name: "promoted", OK: f.Live.Base == cutover.Live && f.Live.Canary == 0, Detail: f.Live.String(), Next: "tapctl promote"},
+		{Name: "all traffic on green", OK: f.Live.DNS == 100, Detail: fmt.Sprintf("dns %v%%", f.Live.DNS), Next: "tapctl shift --to 100"},
+		settled(f),
+	}
+	switch {
+	case f.External:
+		gates = append(gates, Gate{Name: "blue is quiet", OK: f.ExternalQuiet, Detail: "tapctl cannot see the requests of an external source",
+			Next: "look there, then: tapctl retire --external-quiet"})
+	default:
+		g := Gate{Name: "blue is quiet", OK: f.Visitors.Requests <= f.MaxRequests, Next: "find out who still holds blue's addresses, then: tapctl retire",
+			Detail: fmt.Sprintf("%d request(s) in the last %v, at most %d allowed", f.Visitors.Requests, f.Quiet, f.MaxRequests)}
+		if !g.OK {
+			g.Detail += "; the newest: " + strings.Join(f.Visitors.Sample, " ")
+		}
+		gates = append(gates, g)
+	}
+	return append(gates, Gate{Name: "green is healthy", OK: f.GreenHealthy, Next: "tapctl verify",
+		Detail: fmt.Sprintf("its health check, %d minute(s) of data", f.GreenMinutes)})
+}
+
+// settled asks how long green has had all traffic.
+func settled(f RetireFacts) Gate {
+	g := Gate{Name: "settled", Next: "tapctl retire, later"}
+	switch {
+	case f.After == 0:
+		g.OK, g.Detail = true, "retire.after is 0"
+	case !f.Found || f.Shift.Phase != cutover.Completed:
+		g.Detail, g.Next = "the journal has no completed shift", "tapctl status"
+	default:
+		stood := f.Now.Sub(f.Shift.PhaseAt).Truncate(time.Second)
+		g.OK = stood >= f.After
+		g.Detail = fmt.Sprintf("green has had all traffic for %v of %v", stood, f.After)
+	}
+	return g
+}
+
+// RetireAsk is what retire is asked to do.
+type RetireAsk struct {
+	Runner        infra.Runner
+	ExternalQuiet bool
+	DryRun        bool
+}
+
+// RetireReport is what retire did; its JSON is a contract.
+type RetireReport struct {
+	Outcome string       `json:"outcome"` // completed | refused
+	Gates   []Gate       `json:"gates"`
+	Changes infra.Counts `json:"changes"`
+	DryRun  bool         `json:"dry_run,omitempty"`
+}
+
+// retireTTL is how long resolvers may still answer with blue after its record
+// has gone; twice, because some of them stretch it.
+const retireTTL = 2 * aliasTTL
+
+// Retire is the point of no return: it deletes blue's record and then blue's
+// cell. Base is not touched. A run that ended in the middle is finished by the
+// next one.
+func (a *App) Retire(ctx context.Context, ask RetireAsk) (RetireReport, error) {
+	report := RetireReport{DryRun: ask.DryRun}
+	if _, err := a.Clients.Account(ctx, a.Config.TargetRegion); err != nil {
+		return report, refused(err)
+	}
+	control := a.control()
+	top, err := control.Topology(ctx)
+	if err != nil {
+		return report, a.notDeployed(err)
+	}
+	facts, err := a.retireFacts(ctx, control, top, ask)
+	if err != nil {
+		return report, refused(err)
+	}
+	report.Gates = RetireGates(facts)
+	for _, gate := range report.Gates {
+		if !gate.OK {
+			report.Outcome = "refused"
+			return report, &Refused{Cause: fmt.Errorf("retire: %s: %s", gate.Name, gate.Detail), Next: gate.Next}
+		}
+	}
+	report.Outcome = "completed"
+	if ask.DryRun {
+		return report, nil
+	}
+	held, err := control.Take(ctx, a.lease("retire"), a.Clock.Now())
+	if err != nil {
+		return report, refused(err)
+	}
+	held.Now = a.Clock.Now
+	defer a.release(ctx, held)
+	report.Changes, err = a.retire(ctx, top, ask.Runner, held)
+	return report, err
+}
+
+func (a *App) retireFacts(ctx context.Context, control *awsapi.Control, top topology.Topology, ask RetireAsk) (RetireFacts, error) {
+	now := a.Clock.Now()
+	facts := RetireFacts{
+		Now: now, External: top.External != "", ExternalQuiet: ask.ExternalQuiet,
+		After: a.Config.Retire.After, Quiet: a.Config.Retire.Quiet, MaxRequests: a.Config.Retire.MaxRequests,
+	}
+	var err error
+	if facts.Shift, facts.Found, err = control.Shift(ctx); err != nil {
+		return facts, err
+	}
+	if facts.Found && facts.Shift.Phase.Open() {
+		return facts, &Refused{Cause: fmt.Errorf("retire: shift %s is open (%s)", facts.Shift.ID, facts.Shift.Phase), Next: "tapctl shift --resume, or tapctl rollback"}
+	}
+	if facts.Live, err = awsapi.NewTraffic(a.Clients, top).Read(ctx); err != nil {
+		return facts, err
+	}
+	if !facts.External && !top.Retired {
+		if facts.Visitors, err = a.visitors(ctx, top, top.Source.Region); err != nil {
+			return facts, err
+		}
+	}
+	facts.GreenHealthy, facts.GreenMinutes, err = a.Clients.Healthy(ctx, top.Target.HealthCheck, now.Add(-healthWindow), now)
+	return facts, err
+}
+
+// healthWindow is how long green must have been healthy without a break.
+const healthWindow = 5 * time.Minute
+
+// visitors are the users' requests at a region's cell in the quiet window.
+func (a *App) visitors(ctx context.Context, top topology.Topology, region string) (awsapi.Visitors, error) {
+	now := a.Clock.Now()
+	return a.Clients.Visitors(ctx, region, infra.AccessLog(a.Config), top.HealthPath, now.Add(-a.Config.Retire.Quiet), now)
+}
+
+func (a *App) retire(ctx context.Context, top topology.Topology, runner infra.Runner, held *awsapi.Held) (infra.Counts, error) {
+	var total infra.Counts
+	d := &deployment{App: a, ask: DeployAsk{Runner: runner}, retired: true}
+	if err := d.preflight(ctx); err != nil {
+		return total, refused(err)
+	}
+	stop := d.keep(ctx, held)
+	defer stop()
+	// Written ahead: from here on no command sends traffic to blue, whether
+	// this run gets to the end or not.
+	top.Retired = true
+	d.top = top
+	if err := d.store(ctx); err != nil {
+		return total, refused(err)
+	}
+	if err := d.deleteBlue(ctx, top); err != nil {
+		return total, err
+	}
+	base, err := runner.Outputs(ctx, d.name("base"))
+	if err != nil {
+		return total, err
+	}
+	if _, err := d.edge(ctx, baseOf(base)); err != nil {
+		return total, err
+	}
+	if top.External == "" {
+		if err := d.destroy(ctx, d.name("cell-"+top.Source.Region)); err != nil {
+			return d.counts, err
+		}
+	}
+	return d.counts, nil
+}
+
+// deleteBlue takes blue's record out of the answers and waits until nobody is
+// led there by an answer from before.
+func (d *deployment) deleteBlue(ctx context.Context, top topology.Topology) error {
+	traffic := awsapi.NewTraffic(d.Clients, top)
+	change, err := traffic.Retire(ctx)
+	if err != nil {
+		return err
+	}
+	if change == "" {
+		return nil // an earlier run has done this
+	}
+	d.say(cutover.EventWrite, "blue's record of %s is deleted, change %s; green has every answer", top.RecordName, change)
+	if err := traffic.Synced(ctx, change, d.Config.Shift.SyncTimeout, d.Config.Shift.Poll, d.Clock.Sleep); err != nil {
+		return errors.Join(err, errors.New("blue's cell is still there: run 'tapctl retire' again"))
+	}
+	d.say(cutover.EventWait, "in sync; waiting %v for resolvers to forget blue before its cell goes", retireTTL)
+	return d.Clock.Sleep(ctx, retireTTL)
+}
+
+// destroy deletes one stack.
+func (d *deployment) destroy(ctx context.Context, stack string) error {
+	_, err := d.stack(ctx, stack+" (destroy)", func() (infra.Result, error) {
+		counts, err := d.ask.Runner.Destroy(ctx, stack)
+		return infra.Result{Counts: counts}, err
+	})
+	return err
+}

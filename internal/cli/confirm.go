@@ -1,0 +1,27 @@
+package cli
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/tapctl/tapctl/internal/app"
+)
+
+// confirm asks before what cannot be undone. A job has nobody to ask: there
+// --yes says it.
+func (c *command) confirm(what, again string) error {
+	if c.yes {
+		return nil
+	}
+	if !c.Terminal || c.In == nil {
+		return &app.Refused{Cause: fmt.Errorf("%s, and this cannot be undone: --yes is needed where nobody can be asked", what), Next: again + " --yes"}
+	}
+	fmt.Fprintf(c.Err, "%s. This cannot be undone. Go on? [y/N] ", what)
+	answer, _ := bufio.NewReader(c.In).ReadString('\n') // the end of the input is a no
+	if answer = strings.ToLower(strings.TrimSpace(answer)); answer == "y" || answer == "yes" {
+		return nil
+	}
+	return &app.Refused{Cause: errors.New("not confirmed"), Next: again}
+}

@@ -1,0 +1,71 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tapctl/tapctl/internal/app"
+)
+
+func (c *command) destroyCommand() *cobra.Command {
+	var ask app.DestroyAsk
+	cmd := &cobra.Command{
+		Use:   "destroy",
+		Short: "Delete the records and both cells, never what serves traffic",
+		Long: `destroy deletes the edge, then green's cell, then blue's, so that no record leads
+to a cell that has gone. It refuses while a shift is open or the access logs show
+users. Base (tables, buckets, keys, secret, certificates) stays; --base deletes it
+as well, with its data, once its name is typed with --confirm.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !ask.DryRun {
+				what := "destroy deletes the records and both cells"
+				if ask.Base {
+					what += ", and base with all data in both regions"
+				}
+				if err := c.confirm(what, "tapctl destroy"); err != nil {
+					return err
+				}
+			}
+			return c.destroy(cmd, ask)
+		},
+	}
+	cmd.Flags().BoolVar(&ask.DryRun, "dry-run", false, "show what would be deleted")
+	cmd.Flags().BoolVar(&ask.Base, "base", false, "delete base as well, and the data in it")
+	cmd.Flags().StringVar(&ask.Confirm, "confirm", "", "the `name` of the base stack, for --base")
+	return cmd
+}
+
+func (c *command) destroy(cmd *cobra.Command, ask app.DestroyAsk) error {
+	ctx, cancel := c.untilStopped(cmd.Context())
+	defer cancel()
+	cfg, err := c.load(nil)
+	if err != nil {
+		return err
+	}
+	a, err := c.app(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if ask.Runner, err = c.runner(ctx, cfg); err != nil {
+		return err
+	}
+	done, err := a.Destroy(ctx, ask)
+	if err != nil {
+		return err
+	}
+	if c.output == "json" {
+		return c.json(done)
+	}
+	if ask.DryRun {
+		c.printf("would delete, in this order: %s\nnext: tapctl destroy\n", strings.Join(done.Stacks, ", "))
+		return nil
+	}
+	rest := fmt.Sprintf("base stays (tapctl destroy --base --confirm %s-base)", cfg.StackPrefix())
+	if ask.Base {
+		rest = "nothing is left, but for keys and the secret in their recovery window"
+	}
+	c.printf("destroyed: %d resource(s) deleted; %s\nnext: tapctl deploy\n", done.Changes.Delete, rest)
+	return nil
+}
