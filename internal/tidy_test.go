@@ -30,22 +30,24 @@ var arrows = map[string][]string{
 
 	"internal/cli": {
 		"configs", "internal/app", "internal/awsapi", "internal/bench", "internal/clock", "internal/config", "internal/cutover", "internal/infra",
-		"internal/localaws", "internal/localaws/fault", "internal/localaws/provider", "internal/rehearse", "internal/report",
+		"internal/localaws", "internal/localaws/fault", "internal/localaws/provider", "internal/ramp", "internal/rehearse", "internal/report",
 	},
 	"internal/app": {
-		"internal/awsapi", "internal/clock", "internal/config", "internal/cutover", "internal/health", "internal/infra", "internal/topology",
+		"internal/awsapi", "internal/clock", "internal/config", "internal/cutover", "internal/evidence", "internal/health", "internal/infra",
+		"internal/ramp", "internal/topology",
 	},
 	"internal/awsapi":   {"internal/clock", "internal/config", "internal/cutover", "internal/health", "internal/infra", "internal/topology"},
 	"internal/infra":    {"internal/config", "internal/topology"},
 	"internal/report":   {"internal/cutover"},
 	"internal/rehearse": {"internal/clock", "internal/cutover"},
 	"internal/cutover":  {"internal/clock", "internal/health"},
-	"internal/health":   {},
+	"internal/health":   {"internal/evidence", "internal/ramp"},
 	"internal/topology": {},
 	"internal/config":   {},
 	"internal/clock":    {},
-	"internal/bench":    {"internal/evidence"},
+	"internal/bench":    {"internal/evidence", "internal/ramp"},
 	"internal/evidence": {},
+	"internal/ramp":     {"internal/evidence"},
 
 	// The embedded AWS knows nothing of tapctl, so it cannot favour it.
 	"internal/localaws": {"internal/clock", "internal/localaws/"},
@@ -88,6 +90,7 @@ var pure = map[string][]string{
 	"internal/cutover":  nil,
 	"internal/health":   {"probe.go"},
 	"internal/evidence": nil,
+	"internal/ramp":     nil,
 	"internal/topology": nil,
 }
 

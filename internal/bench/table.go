@@ -1,10 +1,7 @@
 package bench
 
 import (
-	"bytes"
 	"fmt"
-	"html"
-	"math"
 	"slices"
 )
 
@@ -31,7 +28,7 @@ func Tables(rows []Row) []Table {
 func (t Table) faults() []string {
 	var names []string
 	for _, r := range t.rows {
-		if r.Fault != "healthy" && r.Fault != "shared incident" && !slices.Contains(names, r.Fault) {
+		if r.Fault != healthy && r.Fault != shared && !slices.Contains(names, r.Fault) {
 			names = append(names, r.Fault)
 		}
 	}
@@ -57,64 +54,58 @@ func (t Table) row(policy, fault string) Row {
 	return Row{}
 }
 
-// Text is the table's cells: a header, then a line per policy.
-func (t Table) Text() [][]string {
-	header := append([]string{"policy", "false rollback"}, t.faults()...)
-	lines := [][]string{append(header, "shared: blamed", "healthy done")}
+// fromStart is how many of the faults, which come first, are there from the
+// first request on.
+const fromStart = 6
+
+// Text is the table's cells, in two parts that fit a screen: faults from the
+// start, and the rest. Each is a header, then a line per policy.
+func (t Table) Text() [][][]string {
+	faults := t.faults()
+	split := min(fromStart, len(faults))
+	return [][][]string{t.part(faults[:split], false), t.part(faults[split:], true)}
+}
+
+func (t Table) part(faults []string, last bool) [][]string {
+	header := append([]string{"policy", "false rollback"}, faults...)
+	if last {
+		header = append(header, "shared: blamed", "healthy done", "dial writes")
+	}
+	lines := [][]string{header}
 	for _, policy := range t.policies() {
-		healthy := t.row(policy, "healthy")
-		line := []string{policy, fmt.Sprintf("%.1f%% (<=%.1f%%)", 100*healthy.FalseRollback, 100*healthy.FalseUpper)}
-		for _, fault := range t.faults() {
-			r := t.row(policy, fault)
-			cell := fmt.Sprintf("%.0f (%.0f)", r.HarmedMean, r.HarmedP95)
-			if r.Missed > 0 {
-				cell += fmt.Sprintf(" m%d", r.Missed)
-			}
-			line = append(line, cell)
+		well := t.row(policy, healthy)
+		line := []string{policy, fmt.Sprintf("%.1f%% (<=%.3g%%)", 100*well.FalseRollback, 100*well.FalseUpper)}
+		for _, fault := range faults {
+			line = append(line, t.row(policy, fault).cell())
 		}
-		shared := t.row(policy, "shared incident")
-		lines = append(lines, append(line, fmt.Sprintf("%.0f%%", 100*shared.FalseRollback), fmt.Sprintf("%.0f s", healthy.DoneS)))
+		if last {
+			blamed := t.row(policy, shared)
+			line = append(line, fmt.Sprintf("%.0f%%", 100*blamed.FalseRollback), fmt.Sprintf("%.0f s", well.DoneS), fmt.Sprintf("%.0f", well.Writes))
+		}
+		lines = append(lines, line)
 	}
 	return lines
 }
 
-// The plot's geometry, in pixels.
-const (
-	plotLeft, plotTop = 380, 40
-	plotBar, plotGap  = 14, 26
-	plotWidth         = 520
-	plotDecades       = 6 // 0.1 to 100,000 harmed requests
-)
-
-// SVG plots mean harm at 50 percent failing per policy, on a log scale, one
-// block per traffic level, with the false rollbacks beside each bar.
-func SVG(rows []Row) []byte {
-	const fault = "50%"
-	var b bytes.Buffer
-	tables := Tables(rows)
-	height := plotTop
-	for _, t := range tables {
-		height += plotGap*(len(t.policies())+1) + plotGap
+// cell is harm, its 95th percentile, how many times tapctl's it is, seconds to
+// restore, and how many were missed.
+func (r Row) cell() string {
+	cell := fmt.Sprintf("%.1f", r.HarmedMean)
+	if r.HarmedMean >= 100 {
+		cell = fmt.Sprintf("%.0f", r.HarmedMean)
 	}
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="12">`+"\n", plotLeft+plotWidth+160, height)
-	fmt.Fprintf(&b, `<text x="10" y="20" font-size="14">Harmed requests per release when %s of green's answers fail (mean, log scale), and false rollbacks of healthy releases</text>`+"\n", fault)
-	y := plotTop
-	for _, t := range tables {
-		y += plotGap
-		fmt.Fprintf(&b, `<text x="10" y="%d" font-weight="bold">%d requests a second</text>`+"\n", y, t.RPS)
-		for _, policy := range t.policies() {
-			y += plotGap
-			r := t.row(policy, fault)
-			width := plotWidth * (math.Log10(math.Max(r.HarmedMean, 0.1)) + 1) / plotDecades
-			fill := "#9aa5b1"
-			if policy == Policies()[len(Policies())-1].Name {
-				fill = "#2f855a"
-			}
-			fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end">%s</text>`+"\n", plotLeft-8, y, html.EscapeString(policy))
-			fmt.Fprintf(&b, `<rect x="%d" y="%d" width="%.1f" height="%d" fill="%s"/>`+"\n", plotLeft, y-plotBar+2, math.Max(width, 1), plotBar, fill)
-			fmt.Fprintf(&b, `<text x="%.1f" y="%d">%.0f, false rollback %.1f%%</text>`+"\n", plotLeft+math.Max(width, 1)+6, y, r.HarmedMean, 100*r.FalseRollback)
+	cell += fmt.Sprintf(" (%.0f)", r.HarmedP95)
+	if r.Ratio != nil && r.Policy != Ours {
+		cell += fmt.Sprintf(" x%.2g", *r.Ratio)
+		if *r.Ratio >= 100 {
+			cell = fmt.Sprintf("%.0f (%.0f) x%.0f", r.HarmedMean, r.HarmedP95, *r.Ratio)
 		}
 	}
-	b.WriteString("</svg>\n")
-	return b.Bytes()
+	if r.RestoreS != nil {
+		cell += fmt.Sprintf(" %.0fs", *r.RestoreS)
+	}
+	if r.Missed > 0 {
+		cell += fmt.Sprintf(" m%d", r.Missed)
+	}
+	return cell
 }

@@ -4,105 +4,95 @@
 // an input, named where it is set.
 package bench
 
-import (
-	"math"
-	"math/rand/v2"
-
-	"gonum.org/v1/gonum/stat/distuv"
-)
+import "math"
 
 // World is one release: how much traffic there is and what is wrong with
 // green. Rates are probabilities, times seconds.
 type World struct {
 	Name  string
-	RPS   int
+	RPS   float64 // requests a second, of both sides
 	Base  float64 // failure rate of blue, and of a healthy green
-	Green float64 // failure rate of green from Onset on
-	Onset int     // second at which green turns bad
-	// Shared makes blue as bad as green for this many seconds from Onset on.
+	Green float64 // failure rate of green once it is bad
+	// Slow is the share of requests slower than the limit fixed before the
+	// release, blue's 99th percentile; GreenSlow is green's once it is bad.
+	Slow, GreenSlow float64
+	// Onset is the second at which green turns bad; OnsetWeight, where set, the
+	// weight at which it does.
+	Onset       int
+	OnsetWeight float64
+	// Shared makes blue as bad as green for this many seconds, and then ends it.
 	Shared int
+	// Visible tells that synthetic requests meet the fault too. Only who sends
+	// them before the first user can make use of that.
+	Visible bool
+	// Blind loses green's telemetry: it is counted as having served nobody.
+	Blind bool
 }
 
-// Harmful tells whether green is bad while blue is not.
-func (w World) Harmful() bool { return w.Green > w.Base && w.Shared == 0 }
+// Harmful tells whether green gets bad while blue does not.
+func (w World) Harmful() bool { return (w.Green > w.Base || w.GreenSlow > w.Slow) && w.Shared == 0 }
 
-func (w World) greenRate(t int) float64 {
-	switch {
-	case t < w.Onset, w.Shared > 0 && t >= w.Onset+w.Shared:
-		return w.Base
-	default:
-		return w.Green
+// excess is green's rate of harm beyond blue's once it is bad.
+func (w World) excess() float64 { return w.Green - w.Base + w.GreenSlow - w.Slow }
+
+// ill tells whether the fault is in force when it is age seconds old.
+func (w World) ill(age int) bool { return age >= 0 && (w.Shared == 0 || age < w.Shared) }
+
+// rates are of failures and of slow answers, at both sides.
+type rates struct{ green, blue, greenSlow, blueSlow float64 }
+
+func (w World) rates(age int) rates {
+	r := rates{w.Base, w.Base, w.Slow, w.Slow}
+	if w.ill(age) {
+		r.green, r.greenSlow = w.Green, w.GreenSlow
+		if w.Shared > 0 {
+			r.blue, r.blueSlow = w.Green, w.GreenSlow
+		}
 	}
+	return r
 }
 
-func (w World) blueRate(t int) float64 {
-	if w.Shared > 0 && t >= w.Onset && t < w.Onset+w.Shared {
-		return w.Green
-	}
-	return w.Base
-}
-
-// BaseRate is the failure rate of a healthy side.
-const BaseRate = 0.001
+// BaseRate is the failure rate of a healthy side, slowRate the share of its
+// answers that are slower than its own 99th percentile.
+const (
+	BaseRate = 0.001
+	slowRate = 0.01
+)
 
 // Rates are the traffic levels, requests a second.
 var Rates = []int{10, 100, 1000, 10_000}
 
+// Fault is a release whose green fails with probability green, from its first
+// request on.
+func Fault(name string, rps, green float64) World {
+	return World{Name: name, RPS: rps, Base: BaseRate, Green: green, Slow: slowRate, GreenSlow: slowRate}
+}
+
+// The faults that targets and notes name.
+const (
+	healthy     = "healthy"
+	shared      = "shared incident"
+	lateHalf    = "5% from weight 50%"
+	lateOne     = "1% from weight 50%"
+	visibleFew  = "5%, probes see it"
+	visibleHalf = "50%, probes see it"
+)
+
 // Worlds are the releases at one traffic level.
 func Worlds(rps int) []World {
-	fault := func(name string, green float64) World {
-		return World{Name: name, RPS: rps, Base: BaseRate, Green: green}
-	}
+	r := float64(rps)
+	change := func(w World, f func(*World)) World { f(&w); return w }
 	return []World{
-		fault("healthy", BaseRate), fault("0.5%", 0.005), fault("1%", 0.01), fault("5%", 0.05), fault("50%", 0.5), fault("100%", 1),
-		{Name: "onset 400 s, 5%", RPS: rps, Base: BaseRate, Green: 0.05, Onset: 400},
-		{Name: "shared incident", RPS: rps, Base: BaseRate, Green: 0.05, Onset: 200, Shared: 30},
+		Fault(healthy, r, BaseRate), Fault("0.5%", r, 0.005), Fault("1%", r, 0.01), Fault("5%", r, 0.05), Fault("50%", r, 0.5), Fault("100%", r, 1),
+		change(Fault("10% slow", r, BaseRate), func(w *World) { w.GreenSlow = 0.1 }),
+		change(Fault("5% from 400 s", r, 0.05), func(w *World) { w.Onset = 400 }),
+		change(Fault(lateHalf, r, 0.05), func(w *World) { w.OnsetWeight = 0.5 }),
+		change(Fault(lateOne, r, 0.01), func(w *World) { w.OnsetWeight = 0.5 }),
+		change(Fault(visibleFew, r, 0.05), func(w *World) { w.Visible = true }),
+		change(Fault(visibleHalf, r, 0.5), func(w *World) { w.Visible = true }),
+		change(Fault("5%, no data", r, 0.05), func(w *World) { w.Blind = true }),
+		change(Fault(shared, r, 0.05), func(w *World) { w.Onset, w.Shared = 200, 30 }),
 	}
-}
-
-// counts is one second's requests.
-type counts struct{ greenN, greenE, blueN, blueE float64 }
-
-// dice draws what happens; nil draws are expectations.
-type dice struct{ rng *rand.Rand }
-
-func newDice(seed uint64) *dice { return &dice{rand.New(rand.NewPCG(seed, 0xbe9c4))} }
-
-// binomial draws the number of successes; without a generator, their mean.
-func (d *dice) binomial(n, p float64) float64 {
-	switch {
-	case n <= 0 || p <= 0:
-		return 0
-	case p >= 1:
-		return n
-	case d.rng == nil:
-		return n * p
-	case n*p < 20 && n < 200 || n*p < 2:
-		return d.rare(n, p)
-	}
-	return math.Min(n, distuv.Binomial{N: n, P: p, Src: d.rng}.Rand())
-}
-
-// rare skips from success to success: quick where there are few.
-func (d *dice) rare(n, p float64) float64 {
-	hits, at := 0.0, 0.0
-	logQ := math.Log1p(-p)
-	for {
-		at += math.Floor(math.Log(1-d.rng.Float64())/logQ) + 1
-		if at > n {
-			return hits
-		}
-		hits++
-	}
-}
-
-func (d *dice) second(w World, t int, weight float64) counts {
-	n := float64(w.RPS)
-	green := d.binomial(n, weight)
-	c := counts{greenN: green, blueN: n - green}
-	c.greenE = d.binomial(c.greenN, w.greenRate(t))
-	c.blueE = d.binomial(c.blueN, w.blueRate(t))
-	return c
 }
 
 // Actuator is how a decided weight reaches the users.

@@ -20,10 +20,12 @@ func (c *command) benchCommand() *cobra.Command {
 		Use:   "harm",
 		Short: "Requests harmed per bad release, by policy, beside false rollbacks of healthy ones",
 		Long: `harm plays healthy and bad releases against models of release policies: other
-tools' and the one tapctl's design aims at. Every lag is an assumption, written
-beside its model. It is a model, not a measurement of anybody's product, and
-'tapctl shift' does not use the budget ramp yet. Harm and false rollback are
-always shown together: neither means anything alone.`,
+tools' and tapctl's budget ramp, which runs the very code of internal/ramp and
+internal/evidence. Every lag is an assumption, written beside its model (see
+docs/detection.md). It is a model, not a measurement of anybody's product, and
+'tapctl shift --plan budget' is the policy itself. Harm and false rollback are
+always shown together: neither means anything alone. At the end the targets are
+held against the rows.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if seeds < 0 || seeds > 10_000 {
 				return &usageError{cmd.CommandPath(), fmt.Errorf("--seeds %d: want 0 (expectations) to 10000", seeds)}
@@ -42,7 +44,9 @@ always shown together: neither means anything alone.`,
 			}
 			took := (clock.Real{}).Now().Sub(began)
 			if c.output == "json" {
-				return c.json(map[string]any{"rows": rows, "seeds": seeds, "took_s": took.Seconds()})
+				return c.json(map[string]any{
+					"rows": rows, "targets": bench.Targets(rows), "notes": bench.Notes(rows), "seeds": seeds, "took_s": took.Seconds(),
+				})
 			}
 			c.printHarm(rows)
 			c.printf("%d releases a row, in %.1f s; rerun with: tapctl bench harm --seeds %d\n", max(seeds, 1), took.Seconds(), seeds)
@@ -57,18 +61,29 @@ always shown together: neither means anything alone.`,
 	return cmd
 }
 
-// printHarm is one table per traffic level: a row a policy, a column a fault.
+// printHarm is two tables per traffic level, a row a policy and a column a
+// fault; then the targets, and what they cannot promise.
 func (c *command) printHarm(rows []bench.Row) {
 	for _, table := range bench.Tables(rows) {
-		c.printf("%d requests a second; harmed requests, mean (95th percentile), m: releases missed\n", table.RPS)
-		w := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', tabwriter.AlignRight)
-		for _, cells := range table.Text() {
-			for _, cell := range cells {
-				fmt.Fprintf(w, "%s\t", cell)
+		c.printf("%d requests a second: harmed requests, mean (95th percentile), times tapctl's, median seconds to restore, m: releases missed\n", table.RPS)
+		for _, part := range table.Text() {
+			w := tabwriter.NewWriter(c.Out, 0, 0, 2, ' ', tabwriter.AlignRight)
+			for _, cells := range part {
+				for _, cell := range cells {
+					fmt.Fprintf(w, "%s\t", cell)
+				}
+				fmt.Fprintln(w)
 			}
-			fmt.Fprintln(w)
+			w.Flush() //nolint:errcheck // Non-fatal: the reader has gone.
+			c.printf("\n")
 		}
-		w.Flush() //nolint:errcheck // Non-fatal: the reader has gone.
-		c.printf("\n")
+	}
+	c.printf("targets\n")
+	for _, target := range bench.Targets(rows) {
+		c.printf("%v\n", target)
+	}
+	c.printf("\nnotes\n")
+	for _, note := range bench.Notes(rows) {
+		c.printf("- %s\n", note)
 	}
 }

@@ -3,23 +3,39 @@
 // for as long as one likes, and a healthy green is still sent back with at
 // most the stated probability.
 //
-// The relative test conditions on the total errors of a tick: if both sides
-// fail alike, green's share of them is at most its share of the requests in
-// convex order (Hoeffding 1963), so every likelihood ratio against a larger
-// share is a non-negative supermartingale, and Ville's inequality bounds its
-// supremum. See Lindon and Malek (2020), https://arxiv.org/abs/2011.03567, and
-// for the detectors of a late fault Shin, Ramdas and Rinaldo (2022),
+// # Why the relative test may be trusted
+//
+// In a tick let green have n requests that fail with probability g each, and
+// blue m that fail with b, and let green be tolerated: g <= r0 b. With
+// rho = n/(n+m), s = r0 rho/(1-rho+r0 rho) and c = 1+s(G-1), a bet G multiplies
+// the evidence by G^(green errors) / c^(all errors). Its expectation is
+//
+//	(1-g+gG/c)^n (1-b+b/c)^m <= exp(ng(G/c-1) + mb(1/c-1)) <= 1
+//
+// by ln(1+x) <= x; the last step is an equality at g = r0 b, for c is chosen so.
+// Nothing was asked of b but that both sides share it, tick by tick: it may
+// move as it likes, and so may the weights. So the product over the ticks is a
+// supermartingale from 1, and by Ville's inequality it ever reaches 1/alpha
+// with probability alpha at most. Conditioned on the errors it is Hoeffding's
+// (1963) bound. See Lindon and Malek, https://arxiv.org/abs/2011.03567, and
+// for the detectors of a late fault Shin, Ramdas and Rinaldo,
 // https://arxiv.org/abs/2203.03532.
+//
+// What it does ask: that which request meets green is decided by the dice, not
+// by who asks. API Gateway's canary does that; DNS does not.
 //
 // Everything is pure; a tick costs a fixed amount of work and no allocation.
 package evidence
 
 import "math"
 
-// Counts is what one tick saw. Errors are at most the requests of their side.
+// Counts is what one tick saw, in requests. Errors and slow requests are at
+// most the requests of their side. Slow are those slower than a limit that was
+// fixed before the release; zero where nobody measures them.
 type Counts struct {
 	GreenRequests, GreenErrors float64
 	BlueRequests, BlueErrors   float64
+	GreenSlow, BlueSlow        float64
 }
 
 // Grid is the odds ratios that the relative test bets on, with equal weight.
@@ -28,24 +44,30 @@ var Grid = []float64{1.5, 2, 3, 5, 10, 30, 100, 300, 1000}
 // Process is a mixture of likelihood ratios: an e-process, and beside it the
 // Shiryaev-Roberts detector, which forgets a good past.
 type Process struct {
-	logs []float64 // log likelihood ratio per bet
-	sr   []float64 // log of the detector per bet; -Inf before the first tick
+	logs []float64 // log likelihood ratio per bet: a long good past underflows otherwise
+	sr   []float64 // the detector per bet, which cannot underflow: it begins anew
 	step []float64 // scratch
 }
 
 func newProcess(bets int) Process {
-	p := Process{logs: make([]float64, bets), sr: make([]float64, bets), step: make([]float64, bets)}
-	for i := range p.sr {
-		p.sr[i] = math.Inf(-1)
-	}
-	return p
+	return Process{logs: make([]float64, bets), sr: make([]float64, bets), step: make([]float64, bets)}
 }
+
+// srMost keeps the detectors finite; no level is anywhere near.
+const srMost = 1e290
 
 // add takes one tick's log likelihood ratios, which are in p.step.
 func (p *Process) add() {
 	for i, l := range p.step {
 		p.logs[i] += l
-		p.sr[i] = log1pExp(p.sr[i]) + l // ln((M+1) e^l)
+		p.sr[i] = min(srMost, (p.sr[i]+1)*math.Exp(min(l, 600)))
+	}
+}
+
+// idle takes a tick that taught nothing.
+func (p *Process) idle() {
+	for i := range p.sr {
+		p.sr[i]++
 	}
 }
 
@@ -54,23 +76,36 @@ func (p *Process) LogE() float64 { return logMean(p.logs) }
 
 // LogSR is the log of the Shiryaev-Roberts detector; -Inf before the first
 // tick.
-func (p *Process) LogSR() float64 { return logMean(p.sr) }
-
-// log1pExp is ln(1 + e^x), exact for large x too.
-func log1pExp(x float64) float64 {
-	if x > 0 {
-		return x + math.Log1p(math.Exp(-x))
+func (p *Process) LogSR() float64 {
+	sum := 0.0
+	for _, m := range p.sr {
+		sum += m
 	}
-	return math.Log1p(math.Exp(x))
+	return math.Log(sum / float64(len(p.sr)))
+}
+
+// level is a threshold in the forms that the two kinds of test need.
+type level struct{ log, detector float64 }
+
+// at is the level of a test held at alpha over so many ticks.
+func at(alpha, ticks float64) level { return level{math.Log(1 / alpha), ticks / alpha} }
+
+// reaches tells whether the e-process is at 1/alpha, or the detector at
+// ticks/alpha. No mean is above its largest part, so that most ticks cost
+// comparisons only.
+func (p *Process) reaches(l level) (now, late bool) {
+	sum := 0.0
+	for i, log := range p.logs {
+		now = now || log >= l.log
+		sum += p.sr[i]
+	}
+	return now && p.LogE() >= l.log, sum >= float64(len(p.sr))*l.detector
 }
 
 func logMean(logs []float64) float64 {
 	largest := math.Inf(-1)
 	for _, l := range logs {
 		largest = max(largest, l)
-	}
-	if math.IsInf(largest, -1) {
-		return largest
 	}
 	sum := 0.0
 	for _, l := range logs {
@@ -81,40 +116,68 @@ func logMean(logs []float64) float64 {
 
 // Relative compares green with blue, both serving at the same time. A green
 // that fails at most r0 times as often as blue is not held against it.
+//
+// A tick in which only one side served is kept and judged with the next ones,
+// until both have: where traffic is thin a second alone compares nothing. What
+// is kept depends on who served and never on who failed, so the bound stands,
+// for a rate that both share and that stays within so short a time.
 type Relative struct {
 	Process
-	r0 float64
+	r0     float64
+	logsG  []float64
+	kept   sides
+	keptIn int // ticks
 }
+
+// sides is requests and failures of both.
+type sides struct{ green, greenBad, blue, blueBad float64 }
+
+// keepMost is how many ticks are kept at most: what is older says nothing
+// about now.
+const keepMost = 600
 
 // NewRelative tolerates a ratio of r0 >= 1.
 func NewRelative(r0 float64) *Relative {
-	return &Relative{Process: newProcess(len(Grid)), r0: r0}
+	r := &Relative{Process: newProcess(len(Grid)), r0: r0, logsG: make([]float64, len(Grid))}
+	for i, g := range Grid {
+		r.logsG[i] = math.Log(g)
+	}
+	return r
 }
 
-// Add takes one tick.
+// Add takes one tick; only errors and requests matter.
 func (r *Relative) Add(c Counts) {
-	errors := c.GreenErrors + c.BlueErrors
-	usable := errors > 0 && c.GreenRequests > 0 && c.BlueRequests > 0
-	var share float64
-	if usable {
-		rho := c.GreenRequests / (c.GreenRequests + c.BlueRequests)
-		share = r.r0 * rho / (1 - rho + r.r0*rho)
-	}
-	for i, g := range Grid {
-		r.step[i] = 0
-		if usable {
-			r.step[i] = c.GreenErrors*math.Log(g) - errors*math.Log(1+share*(g-1))
+	r.add(sides{c.GreenRequests, c.GreenErrors, c.BlueRequests, c.BlueErrors})
+}
+
+func (r *Relative) add(s sides) {
+	s = sides{s.green + r.kept.green, s.greenBad + r.kept.greenBad, s.blue + r.kept.blue, s.blueBad + r.kept.blueBad}
+	if s.green <= 0 || s.blue <= 0 {
+		r.kept = s
+		if r.keptIn++; r.keptIn >= keepMost {
+			r.kept, r.keptIn = sides{}, 0
 		}
+		return
 	}
-	r.add()
+	r.kept, r.keptIn = sides{}, 0
+	bad := s.greenBad + s.blueBad
+	if bad <= 0 {
+		r.idle()
+		return
+	}
+	rho := s.green / (s.green + s.blue)
+	share := r.r0 * rho / (1 - rho + r.r0*rho)
+	for i, g := range Grid {
+		r.step[i] = s.greenBad*r.logsG[i] - bad*math.Log1p(share*(g-1))
+	}
+	r.Process.add()
 }
 
 // Absolute compares green with a fixed rate, for when there is no blue to
 // compare with, or blue is broken too.
 type Absolute struct {
 	Process
-	p0   float64
-	bets []float64
+	lose, win []float64 // log likelihood ratio of a request that is well, and of one that is not
 }
 
 // absoluteFactors times p0 are the failure rates bet on, up to 95 percent.
@@ -124,57 +187,31 @@ const absoluteMax = 0.95
 
 // NewAbsolute tolerates a failure rate of p0, above 0 and below 0.475.
 func NewAbsolute(p0 float64) *Absolute {
-	var bets []float64
+	a := &Absolute{}
+	last := 0.0
 	for _, factor := range absoluteFactors {
-		q := math.Min(absoluteMax, p0*factor)
-		if len(bets) == 0 || bets[len(bets)-1] != q {
-			bets = append(bets, q)
+		q := min(absoluteMax, p0*factor)
+		if q == last {
+			continue
 		}
+		last = q
+		a.win = append(a.win, math.Log(q/p0))
+		a.lose = append(a.lose, math.Log((1-q)/(1-p0)))
 	}
-	return &Absolute{Process: newProcess(len(bets)), p0: p0, bets: bets}
+	a.Process = newProcess(len(a.win))
+	return a
 }
 
-// Add takes one tick; only green's counts matter.
-func (a *Absolute) Add(c Counts) {
-	good := c.GreenRequests - c.GreenErrors
-	for i, q := range a.bets {
-		a.step[i] = c.GreenErrors*math.Log(q/a.p0) + good*math.Log((1-q)/(1-a.p0))
-	}
-	a.add()
-}
+// Add takes one tick; only green's errors and requests matter.
+func (a *Absolute) Add(c Counts) { a.add(c.GreenRequests, c.GreenErrors) }
 
-// UpperBound is an anytime-valid upper bound, at level alpha, on the failure
-// rate of a side that had e errors in n requests: the largest p whose
-// likelihood is not beaten by the uniform mixture by a factor of 1/alpha.
-func UpperBound(e, n, alpha float64) float64 {
-	if n <= 0 {
-		return 1
+func (a *Absolute) add(green, bad float64) {
+	if green <= 0 {
+		a.idle()
+		return
 	}
-	betaA, _ := math.Lgamma(1 + e)
-	betaB, _ := math.Lgamma(1 + n - e)
-	betaAB, _ := math.Lgamma(2 + n)
-	floor := math.Log(alpha) + betaA + betaB - betaAB
-	above := func(p float64) bool {
-		l := 0.0
-		if e > 0 {
-			l += e * math.Log(p)
-		}
-		if n > e {
-			l += (n - e) * math.Log1p(-p)
-		}
-		return l > floor
+	for i := range a.step {
+		a.step[i] = bad*a.win[i] + (green-bad)*a.lose[i]
 	}
-	low, high := e/n, 1.0 // the likelihood falls from its maximum at e/n to p = 1
-	if above(high - 1e-15) {
-		return 1
-	}
-	for range 100 {
-		middle := (low + high) / 2
-		if above(middle) {
-			low = middle
-		} else {
-			high = middle
-		}
-	}
-	return high
+	a.Process.add()
 }

@@ -8,25 +8,48 @@ import (
 // Policy is how sure the judge wants to be.
 type Policy struct {
 	// Alpha is the probability, over a whole release, of sending a healthy
-	// green back. It is split evenly over the four tests.
+	// green back. It is split evenly over what is measured (errors, and where
+	// they are set latency and probes), and within each over its tests.
 	Alpha float64
-	// R0 is the tolerated ratio of green's failure rate to blue's.
+	// R0 is the tolerated ratio of green's rate to blue's.
 	R0 float64
 	// P0 is the tolerated absolute failure rate: the SLO, or a multiple of
 	// what blue had before the release.
 	P0 float64
+	// Slow is the share of blue's requests slower than the limit that was fixed
+	// before the release: 0.01 where the limit is blue's 99th percentile. Zero
+	// leaves latency alone. R0 times this is tolerated.
+	Slow float64
+	// Probes sets a share of Alpha aside for a Preflight.
+	Probes bool
 	// Ticks is the planned length of the release, in ticks: the late-fault
 	// detectors pay for it once, logarithmically.
 	Ticks int
 }
 
-// DefaultPolicy is detection.md's: one percent, r0 1.5.
+// DefaultPolicy judges errors alone: one percent, and half as many again as
+// blue is tolerated.
 func DefaultPolicy(p0 float64, ticks int) Policy {
 	return Policy{Alpha: 0.01, R0: 1.5, P0: p0, Ticks: ticks}
 }
 
-// tests is how many tests share alpha.
+// tests is how many tests share the alpha of one metric.
 const tests = 4
+
+// share is the alpha of one metric.
+func (p Policy) share() float64 {
+	metrics := 1.0
+	if p.Slow > 0 {
+		metrics++
+	}
+	if p.Probes {
+		metrics++
+	}
+	return p.Alpha / metrics
+}
+
+// TestAlpha is the level at which each single test is held.
+func (p Policy) TestAlpha() float64 { return p.share() / tests }
 
 // Finding is what the judge says after a tick.
 type Finding int
@@ -38,18 +61,52 @@ const (
 	Bad            // green is worse than blue, or bad with no blue to compare
 )
 
-// Judge runs the four tests side by side: relative and absolute, each as an
-// e-process and as a detector of a late fault.
-type Judge struct {
-	policy   Policy
+// cause is which test spoke.
+type cause int
+
+const (
+	none cause = iota
+	worse
+	worseLately
+	tooOften
+)
+
+// metric is the four tests of one kind of badness.
+type metric struct {
 	relative *Relative
 	absolute *Absolute
-	why      string
+	p0       float64
+	verb     string
+}
+
+// Judge runs four tests side by side for each metric: relative and absolute,
+// each as an e-process and as a detector of a late fault.
+type Judge struct {
+	policy  Policy
+	level   level
+	metrics []metric
+	control bool // blue has served at all
+	blamed  *metric
+	cause   cause
 }
 
 // NewJudge starts without evidence.
 func NewJudge(p Policy) *Judge {
-	return &Judge{policy: p, relative: NewRelative(p.R0), absolute: NewAbsolute(p.P0)}
+	j := &Judge{policy: p, level: at(p.TestAlpha(), float64(p.Ticks)), metrics: []metric{{NewRelative(p.R0), NewAbsolute(p.P0), p.P0, "fails"}}}
+	if p.Slow > 0 {
+		p0 := p.R0 * p.Slow
+		j.metrics = append(j.metrics, metric{NewRelative(p.R0), NewAbsolute(p0), p0, "is slow"})
+	}
+	return j
+}
+
+// Forgive begins the absolute tests anew, after an incident that blue shared:
+// what happened in it says nothing of green. What was learned by comparing
+// stays. Each incident spends the absolute tests' alpha once more.
+func (j *Judge) Forgive() {
+	for i := range j.metrics {
+		j.metrics[i].absolute = NewAbsolute(j.metrics[i].p0)
+	}
 }
 
 // controlShare is the least share of the requests that blue must have for the
@@ -58,29 +115,54 @@ const controlShare = 0.5
 
 // Add takes one tick and judges. weight is green's share of the users, 0..1.
 // The absolute test alone sends green back only where blue is too small to
-// compare with: while there is a control, it may be the world that is ill.
+// compare with: while there is a control, it may be the world that is ill. A
+// tick in which blue happened to serve nobody does not end the control.
 func (j *Judge) Add(c Counts, weight float64) Finding {
-	j.relative.Add(c)
-	j.absolute.Add(c)
-	level := math.Log(tests / j.policy.Alpha)
-	late := level + math.Log(float64(j.policy.Ticks))
-	switch {
-	case j.relative.LogE() >= level:
-		j.why = fmt.Sprintf("green fails more than %v times as often as blue (e-value %.3g)", j.policy.R0, math.Exp(j.relative.LogE()))
-		return Bad
-	case j.relative.LogSR() >= late:
-		j.why = fmt.Sprintf("green has begun to fail more than %v times as often as blue", j.policy.R0)
-		return Bad
-	case j.absolute.LogE() >= level || j.absolute.LogSR() >= late:
-		j.why = fmt.Sprintf("green fails more often than %.3g%%", 100*j.policy.P0)
-		if weight > controlShare || c.BlueRequests == 0 {
-			return Bad
+	finding := Fine
+	j.control = j.control || c.BlueRequests > 0
+	for i := range j.metrics {
+		m := &j.metrics[i]
+		s := sides{c.GreenRequests, c.GreenErrors, c.BlueRequests, c.BlueErrors}
+		if i > 0 {
+			s.greenBad, s.blueBad = c.GreenSlow, c.BlueSlow
 		}
-		return Shared
-	default:
-		return Fine
+		m.relative.add(s)
+		m.absolute.add(s.green, s.greenBad)
+		said, why := m.judge(j.level)
+		if why == tooOften && weight <= controlShare && j.control {
+			said = Shared
+		}
+		if said > finding {
+			finding, j.blamed, j.cause = said, m, why
+		}
 	}
+	return finding
+}
+
+func (m *metric) judge(l level) (Finding, cause) {
+	now, late := m.relative.reaches(l)
+	switch {
+	case now:
+		return Bad, worse
+	case late:
+		return Bad, worseLately
+	}
+	if now, late = m.absolute.reaches(l); now || late {
+		return Bad, tooOften
+	}
+	return Fine, none
 }
 
 // Why is the reason for the last finding that was not Fine.
-func (j *Judge) Why() string { return j.why }
+func (j *Judge) Why() string {
+	switch j.cause {
+	case worse:
+		return fmt.Sprintf("green %s more than %v times as often as blue (e-value %.3g)", j.blamed.verb, j.policy.R0, math.Exp(j.blamed.relative.LogE()))
+	case worseLately:
+		return fmt.Sprintf("since a while ago green %s more than %v times as often as blue", j.blamed.verb, j.policy.R0)
+	case tooOften:
+		return fmt.Sprintf("green %s more often than %.3g%% of the time", j.blamed.verb, 100*j.blamed.p0)
+	default:
+		return ""
+	}
+}
