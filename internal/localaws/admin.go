@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/tapctl/tapctl/internal/localaws/fault"
+	"github.com/tapctl/tapctl/internal/localaws/iam"
 )
 
 // adminPath is where the embedded AWS itself is addressed, beside the AWS
@@ -23,6 +24,12 @@ const ResetPath = adminPath + "reset"
 
 // IPRangesPath (GET) is this world's ip-ranges.json.
 const IPRangesPath = adminPath + "ip-ranges"
+
+// AskedPath (GET ?role=) tells what was asked of IAM, by role.
+const AskedPath = adminPath + "asked"
+
+// RoleUse is an element of AskedPath's list.
+type RoleUse = iam.RoleUse
 
 func isAdmin(path string) bool { return strings.HasPrefix(path, adminPath) }
 
@@ -56,6 +63,9 @@ func (s *Server) adminHandler() http.Handler {
 	})
 	mux.HandleFunc("GET "+IPRangesPath, func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, ranges())
+	})
+	mux.HandleFunc("GET "+AskedPath, func(w http.ResponseWriter, r *http.Request) {
+		writeJSON(w, http.StatusOK, s.world.Load().identity.Asked(r.URL.Query().Get("role")))
 	})
 	mux.HandleFunc("POST "+ResetPath, func(w http.ResponseWriter, _ *http.Request) {
 		s.Reset()

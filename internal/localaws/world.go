@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"github.com/tapctl/tapctl/internal/localaws/apigateway"
 	"github.com/tapctl/tapctl/internal/localaws/cloudwatch"
 	"github.com/tapctl/tapctl/internal/localaws/dynamodb"
+	"github.com/tapctl/tapctl/internal/localaws/fault"
 	"github.com/tapctl/tapctl/internal/localaws/iam"
 	"github.com/tapctl/tapctl/internal/localaws/kms"
 	"github.com/tapctl/tapctl/internal/localaws/lambda"
@@ -29,6 +31,7 @@ type world struct {
 	services map[string]served
 	route53  *route53.Service
 	gateway  *apigateway.Service
+	identity *iam.Service
 	cancel   context.CancelFunc
 	running  sync.WaitGroup
 }
@@ -38,29 +41,29 @@ func (s *Server) newWorld() *world {
 	ctx, cancel := context.WithCancel(s.ctx)
 	w.cancel = cancel
 	log, seed := s.log, s.options.Seed
-	metrics := cloudwatch.New(cloudwatch.Options{Log: log, Clock: s.clock})
 	var keys *kms.Service
 	identity := iam.New(iam.Options{Log: log, Clock: s.clock, KeyPolicy: func(id string) (string, string, bool) { return keys.PolicyOf(id) }})
+	metrics := cloudwatch.New(cloudwatch.Options{Log: log, Clock: s.clock, Authorize: identity.Authorize})
 	keys = kms.New(kms.Options{Log: log, Clock: s.clock, Authorize: identity.Authorize})
 	groups := logs.New(logs.Options{
 		Log: log, Clock: s.clock, Authorize: identity.Authorize,
 		KeyAuthorize: identity.ServiceAuthorizer(func(region string) string { return "logs." + region + ".amazonaws.com" }),
+		Broken: func(region string) bool {
+			_, struck := s.faults.Draw(region, fault.RegionDown, "endpoint")
+			return struck
+		},
 	})
 	functions := lambda.New(lambda.Options{
 		Log: log, Clock: s.clock, Metrics: metrics, Logs: groups, Faults: s.faults, Credentials: identity.SessionFor,
 		Authorize: identity.Authorize, RoleAuthorize: identity.RoleAuthorizer("lambda.amazonaws.com"),
 		Endpoint: s.env.Endpoint, Seed: seed,
 	})
-	w.route53 = route53.New(route53.Options{
-		Log: log, Clock: s.clock, Seed: seed, RequestsPerSecond: route53.AccountRate,
-		RegionOf:    func(host string) (string, bool) { return w.gateway.RegionOf(host) },
-		AddressOf:   s.addressOf,
-		AliasZoneID: apigateway.HostedZoneID, Dial: w.dialer(s), Metrics: metrics, Alarms: metrics,
-	})
-	certificates := acm.New(acm.Options{Log: log, Clock: s.clock, Authority: s.authority, Records: w.route53, IssueDelay: 5 * time.Second})
+	w.route53 = w.newRoute53(s, metrics, identity)
+	certificates := acm.New(acm.Options{Log: log, Clock: s.clock, Authority: s.authority, Authorize: identity.Authorize, Records: w.route53, IssueDelay: 5 * time.Second})
 	w.gateway = apigateway.New(apigateway.Options{
 		Log: log, Clock: s.clock, Seed: seed, Invoker: functions, Metrics: metrics, Logs: groups, Certificates: certificates, Faults: s.faults,
 		DefaultCertificate: func(host string) (*tls.Certificate, error) { return s.authority.Issue(host) },
+		Authorize:          identity.Authorize,
 		RoleAuthorize:      identity.RoleAuthorizer("apigateway.amazonaws.com"),
 	})
 	keyARN := func(arn string) (string, bool) {
@@ -76,6 +79,7 @@ func (s *Server) newWorld() *world {
 	for _, zone := range s.options.Zones {
 		w.route53.EnsureZone(zone)
 	}
+	w.identity = identity
 	w.services = map[string]served{
 		"acm":            {handler: certificates.Handler(), protocol: wire.JSONProtocol},
 		"apigateway":     {handler: w.gateway.Handler(), protocol: wire.RESTJSONProtocol},
@@ -90,16 +94,46 @@ func (s *Server) newWorld() *world {
 		"secretsmanager": {handler: secrets.Handler(), protocol: wire.JSONProtocol},
 		"sts":            {handler: identity.Handler(), protocol: wire.QueryProtocol, global: true},
 	}
-	for name, run := range map[string]func(context.Context) error{
-		"cloudwatch": metrics.Run, "dynamodb": tables.Run, "lambda": functions.Run, "route53": w.route53.Run, "s3": storage.Run,
-	} {
+	w.run(ctx, log, map[string]func(context.Context) error{
+		"cloudwatch": metrics.Run, "dynamodb": tables.Run, "lambda": functions.Run, "logs": groups.Run, "route53": w.route53.Run, "s3": storage.Run,
+	})
+	return w
+}
+
+// run runs what goes on while nobody calls, until ctx ends.
+func (w *world) run(ctx context.Context, log *slog.Logger, services map[string]func(context.Context) error) {
+	for name, run := range services {
 		w.running.Go(func() {
 			if err := run(ctx); err != nil && !errors.Is(err, context.Canceled) {
 				log.Error("service ended", "service", name, "error", err)
 			}
 		})
 	}
-	return w
+}
+
+func (w *world) newRoute53(s *Server, metrics *cloudwatch.Service, identity *iam.Service) *route53.Service {
+	return route53.New(route53.Options{
+		Log: s.log, Clock: s.clock, Seed: s.options.Seed, RequestsPerSecond: route53.AccountRate, Authorize: identity.Authorize,
+		RegionOf:    func(host string) (string, bool) { return w.gateway.RegionOf(host) },
+		AddressOf:   s.addressOf,
+		AliasZoneID: apigateway.HostedZoneID, Dial: w.dialer(s), Metrics: metrics, Alarms: metrics,
+		DescribeAlarm: describeAlarm(metrics),
+	})
+}
+
+// describeAlarm is an alarm's definition as Route 53 shows it.
+func describeAlarm(metrics *cloudwatch.Service) func(region, name string) (route53.AlarmConfiguration, bool) {
+	return func(region, name string) (route53.AlarmConfiguration, bool) {
+		d, ok := metrics.Definition(region, name)
+		shown := route53.AlarmConfiguration{
+			EvaluationPeriods: d.Evaluations, Threshold: d.Threshold, ComparisonOperator: d.Comparison, Period: d.Period,
+			MetricName: d.Metric, Namespace: d.Namespace, Statistic: d.Statistic,
+		}
+		for _, dimension := range d.Dimensions {
+			shown.Dimensions = append(shown.Dimensions, route53.Dimension{Name: dimension[0], Value: dimension[1]})
+		}
+		return shown, ok
+	}
 }
 
 // dialer connects health checkers the way clients come: the name is resolved

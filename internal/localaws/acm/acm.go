@@ -30,6 +30,8 @@ type Options struct {
 	Log       *slog.Logger // nil: discarded
 	Clock     clock.Clock  // dates the front doors' lookups
 	Authority *Authority
+	// Authorize answers whether the caller may; nil allows everything.
+	Authorize wire.Authorizer
 	Records   Records // nil: every record is found
 	// IssueDelay is between the validation records being found and ISSUED.
 	// AWS names no figure; minutes are usual.

@@ -36,7 +36,7 @@ type fixture struct {
 	pool    *x509.CertPool
 }
 
-func newFixture(t *testing.T) *fixture {
+func newFixture(t *testing.T, change ...func(*acm.Options)) *fixture {
 	t.Helper()
 	f := &fixture{records: zone{}, clock: clock.NewManual(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)), inUse: map[string]bool{}}
 	authority, err := acm.NewAuthority(f.clock.Now())
@@ -45,13 +45,17 @@ func newFixture(t *testing.T) *fixture {
 	}
 	f.pool = x509.NewCertPool()
 	f.pool.AppendCertsFromPEM(authority.PEM())
-	f.service = acm.New(acm.Options{Clock: f.clock, Authority: authority, Records: f.records, IssueDelay: time.Minute, InUse: func(arn string) bool { return f.inUse[arn] }})
+	options := acm.Options{Clock: f.clock, Authority: authority, Records: f.records, IssueDelay: time.Minute, InUse: func(arn string) bool { return f.inUse[arn] }}
+	for _, c := range change {
+		c(&options)
+	}
+	f.service = acm.New(options)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, region, _, err := wire.Scope(r)
+		_, region, key, err := wire.Scope(r)
 		if err != nil {
 			t.Error(err)
 		}
-		f.service.Handler().ServeHTTP(w, r.WithContext(wire.NewContext(r.Context(), wire.Call{Service: "acm", Region: region, Now: f.clock.Now()})))
+		f.service.Handler().ServeHTTP(w, r.WithContext(wire.NewContext(r.Context(), wire.Call{Service: "acm", Region: region, AccessKeyID: key, Now: f.clock.Now()})))
 	}))
 	t.Cleanup(server.Close)
 	f.client = func(region string) *sdk.Client {

@@ -13,7 +13,7 @@ import (
 
 // Handler serves the JSON 1.1 API.
 func (s *Service) Handler() http.Handler {
-	return wire.JSONTarget(s.options.Log, "1.1", map[string]wire.Operation{
+	return wire.JSONTarget(s.options.Log, "1.1", s.guarded(map[string]wire.Operation{
 		"RequestCertificate":        wire.Op(s.requestCertificate),
 		"DescribeCertificate":       wire.Op(s.describeCertificate),
 		"ListCertificates":          wire.Op(s.listCertificates),
@@ -22,7 +22,7 @@ func (s *Service) Handler() http.Handler {
 		"AddTagsToCertificate":      wire.Op(s.addTags),
 		"RemoveTagsFromCertificate": wire.Op(s.removeTags),
 		"ListTagsForCertificate":    wire.Op(s.listTags),
-	})
+	}))
 }
 
 type tag struct {

@@ -34,7 +34,9 @@ func (s *Service) logAccess(x *exchange, r *http.Request, a answer, took time.Du
 	stream := x.apiID + "-" + x.stage.StageName
 	err := s.mayLog(r.Context(), x.region, group, stream)
 	if err == nil {
-		err = s.options.Logs.Append(x.now, x.region, group, stream, line)
+		// Dated when the request came, and read when CloudWatch has it, by the
+		// clock of the embedded AWS; how long the request took is real time.
+		err = s.options.Logs.Deliver(x.now, s.options.Clock.Now().Add(s.options.AccessLogDelay), x.region, group, stream, line)
 	}
 	if err != nil {
 		// Non-fatal: AWS serves the request and drops the line.

@@ -34,7 +34,8 @@ type Metrics interface {
 
 // Logs is where access logs go; logs implements it.
 type Logs interface {
-	Append(now time.Time, region, group, stream string, message string) error
+	// Deliver adds an event of at that nobody reads before it arrives.
+	Deliver(at, arrives time.Time, region, group, stream string, message string) error
 }
 
 // Certificates resolves certificate ARNs; acm implements it.
@@ -63,7 +64,10 @@ var AWSLimits = Limits{Rate: 10, Burst: 40, DomainInterval: 30 * time.Second}
 // once and learns nothing from waiting.
 var DefaultLimits = Limits{Rate: AWSLimits.Rate, Burst: AWSLimits.Burst}
 
-const defaultStageUpdateDelay = 5 * time.Second
+const (
+	defaultStageUpdateDelay = 5 * time.Second
+	defaultAccessLogDelay   = 5 * time.Second
+)
 
 // Options are the dependencies and dials of a Service.
 type Options struct {
@@ -75,6 +79,10 @@ type Options struct {
 	// StageUpdateDelay is how long the front door keeps serving the old stage
 	// after an update. AWS documents none; 0 is 5 s, negative is none.
 	StageUpdateDelay time.Duration
+	// AccessLogDelay is how long after its request a line of the access log
+	// can be read. AWS documents none, 2 to 10 s is assumed; 0 is 5 s, negative
+	// is none.
+	AccessLogDelay time.Duration
 	// RemoveMissingCanary accepts the removal of a canary that is not there.
 	// Whether AWS does is not verified; the default refuses.
 	RemoveMissingCanary bool
@@ -87,6 +95,9 @@ type Options struct {
 	Logs         Logs
 	Certificates Certificates
 	Faults       Faults
+	// Authorize answers whether the caller of the control plane may; nil
+	// allows everything.
+	Authorize wire.Authorizer
 	// RoleAuthorize says what API Gateway may do by the account's CloudWatch
 	// role: write access logs. Nil allows everything.
 	RoleAuthorize func(ctx context.Context, roleARN string, ask wire.Ask) error
@@ -118,6 +129,14 @@ type regional struct {
 	domainFrom time.Time
 }
 
+// delay is an option whose zero value is the default and whose negative is none.
+func delay(option, standard time.Duration) time.Duration {
+	if option == 0 {
+		return standard
+	}
+	return max(0, option)
+}
+
 // New returns an API Gateway without APIs.
 func New(options Options) *Service {
 	if options.Log == nil {
@@ -126,12 +145,8 @@ func New(options Options) *Service {
 	if options.Clock == nil {
 		options.Clock = clock.Real{}
 	}
-	switch {
-	case options.StageUpdateDelay == 0:
-		options.StageUpdateDelay = defaultStageUpdateDelay
-	case options.StageUpdateDelay < 0:
-		options.StageUpdateDelay = 0
-	}
+	options.StageUpdateDelay = delay(options.StageUpdateDelay, defaultStageUpdateDelay)
+	options.AccessLogDelay = delay(options.AccessLogDelay, defaultAccessLogDelay)
 	limits := DefaultLimits
 	if options.Limits != nil {
 		limits = *options.Limits

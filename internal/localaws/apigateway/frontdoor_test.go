@@ -388,6 +388,9 @@ func TestMetricsAndAccessLogs(t *testing.T) {
 	if diff := cmp.Diff(want, w.sink.linesOf()); diff != "" {
 		t.Error(diff)
 	}
+	if w.sink.delay != 5*time.Second { // the clock stands still
+		t.Errorf("a line can be read %v after its request, want the default of 5 s", w.sink.delay)
+	}
 	for _, dimensions := range []string{"map[ApiName:Team-Env-api]", "map[ApiName:Team-Env-api Stage:prod]"} {
 		got := map[string][]float64{}
 		for _, name := range []string{"Count", "4XXError", "5XXError"} {

@@ -56,6 +56,10 @@ func (s *Service) handle(serve operation) http.Handler {
 			wire.WriteRESTJSONError(w, call, badRequest("read body: %v", err))
 			return
 		}
+		if err := s.authorize(r, body); err != nil {
+			wire.WriteRESTJSONError(w, call, err)
+			return
+		}
 		s.mu.Lock()
 		status, answer, err := serve(&request{Request: r, call: call, region: s.region(call.Region), body: body, log: s.options.Log})
 		var encoded json.RawMessage

@@ -90,6 +90,7 @@ type sink struct {
 	metrics map[string][]float64
 	dated   time.Time // of the newest datapoint
 	lines   map[string][]string
+	delay   time.Duration // of the newest line
 }
 
 func (s *sink) Record(at time.Time, region, namespace, name string, dimensions map[string]string, value float64, _ string) {
@@ -100,9 +101,10 @@ func (s *sink) Record(at time.Time, region, namespace, name string, dimensions m
 	s.dated = at
 }
 
-func (s *sink) Append(_ time.Time, region, group, _ string, message string) error {
+func (s *sink) Deliver(at, arrives time.Time, region, group, _ string, message string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.delay = arrives.Sub(at)
 	s.lines[region+" "+group] = append(s.lines[region+" "+group], message)
 	return nil
 }

@@ -18,7 +18,7 @@ import (
 // Handler serves the rpc-v2-cbor protocol, which the SDK has used for
 // CloudWatch since December 2025.
 func (s *Service) Handler() http.Handler {
-	return unzipped(wire.CBOR(s.opts.Log, map[string]wire.Operation{
+	return unzipped(wire.CBOR(s.opts.Log, s.guarded(map[string]wire.Operation{
 		"PutMetricData":        wire.Op(s.putMetricData),
 		"GetMetricData":        wire.Op(s.getMetricData),
 		"GetMetricStatistics":  wire.Op(s.getMetricStatistics),
@@ -37,7 +37,7 @@ func (s *Service) Handler() http.Handler {
 		"GetDashboard":         wire.Op(s.getDashboard),
 		"DeleteDashboards":     wire.Op(s.deleteDashboards),
 		"ListDashboards":       wire.Op(s.listDashboards),
-	}))
+	})))
 }
 
 // unzipped undoes the compression the SDK applies to large PutMetricData

@@ -21,12 +21,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 
 	"github.com/tapctl/tapctl/internal/clock"
+	"github.com/tapctl/tapctl/internal/localaws/wire"
 )
 
 // Options configures a Service.
 type Options struct {
 	Log   *slog.Logger
 	Clock clock.Clock
+	// Authorize answers whether the caller may; nil allows everything.
+	Authorize wire.Authorizer
 	// MetricDelay is how long after the end of the minute it arrived in a
 	// datapoint becomes visible. Default 60 s; AWS gives no figure [model].
 	MetricDelay time.Duration

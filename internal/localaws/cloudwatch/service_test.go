@@ -31,10 +31,14 @@ type world struct {
 	client  *api.Client
 }
 
-func start(t *testing.T) *world {
+func start(t *testing.T, authorize ...wire.Authorizer) *world {
 	t.Helper()
 	c := clock.NewManual(origin)
-	service := cloudwatch.New(cloudwatch.Options{Clock: c})
+	options := cloudwatch.Options{Clock: c}
+	if len(authorize) > 0 {
+		options.Authorize = authorize[0]
+	}
+	service := cloudwatch.New(options)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, region, key, err := wire.Scope(r)
 		if err != nil {

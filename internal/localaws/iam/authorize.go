@@ -154,11 +154,19 @@ func denied(format string, args ...any) *wire.Error {
 	return wire.Errorf(http.StatusBadRequest, "AccessDeniedException", format, args...)
 }
 
-// decide is the evaluation for one principal of the account.
+// decide answers one principal of the account, and writes down what was asked.
 func (s *Service) decide(c caller, ask wire.Ask) error {
+	resource, err := s.judge(c, ask)
+	s.remember(c.role, Question{Action: ask.Action, Resource: resource, Keys: ask.Keys, Allowed: err == nil})
+	return err
+}
+
+// judge is the evaluation, and the resource that it was about: of a key's
+// alias that is the key.
+func (s *Service) judge(c caller, ask wire.Ask) (resource string, err error) {
 	req := policy.Request{Principal: c.arn, Action: ask.Action, Resource: ask.Resource, Keys: c.keys(ask.Keys)}
-	refuse := func(why string) error {
-		return denied("User: %s is not authorized to perform: %s on resource: %s %s", c.arn, ask.Action, req.Resource, why)
+	refuse := func(why string) (string, error) {
+		return req.Resource, denied("User: %s is not authorized to perform: %s on resource: %s %s", c.arn, ask.Action, req.Resource, why)
 	}
 	const explicitly = "with an explicit deny in a"
 	granted, allowed := false, true // by the resource's own policy
@@ -185,7 +193,7 @@ func (s *Service) decide(c caller, ask wire.Ask) error {
 	case c.boundary != nil && policy.Evaluate(c.boundary, req) != policy.Allowed:
 		return refuse("because no permissions boundary allows the " + ask.Action + " action")
 	}
-	return nil
+	return req.Resource, nil
 }
 
 // usesKey says whether a key's policy has a say: it has not for an alias as

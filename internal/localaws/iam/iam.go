@@ -1,10 +1,9 @@
 // Package iam is the embedded AWS's Identity and Access Management and its
 // Security Token Service: roles, their policies, sessions bound to a role,
 // identity providers of OpenID Connect, and the evaluation of the policies
-// whenever a service asks. Users, groups and customer-managed policies do not
-// exist here: whoever has no session is the account's root. Services that do
-// not ask serve every session: acm, cloudwatch, route53, the control plane of
-// apigateway, and lambda but for Invoke.
+// whenever a service asks, which all of them do. Users, groups and
+// customer-managed policies do not exist here: whoever has no session is the
+// account's root. What was asked of each role is kept.
 package iam
 
 import (
@@ -38,6 +37,7 @@ type Service struct {
 	roles    map[string]*role   // by name
 	sessions map[string]session // by access key id
 	issuers  map[string]*issuer // identity providers by ARN
+	asked    map[string]*record // what was asked, by the role's name
 	serial   int
 }
 
@@ -67,7 +67,7 @@ func New(options Options) *Service {
 	if options.Log == nil {
 		options.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Service{options: options, roles: map[string]*role{}, sessions: map[string]session{}, issuers: map[string]*issuer{}}
+	return &Service{options: options, roles: map[string]*role{}, sessions: map[string]session{}, issuers: map[string]*issuer{}, asked: map[string]*record{}}
 }
 
 // The limits of IAM.

@@ -42,36 +42,40 @@ const (
 
 func (s *Service) routes() http.Handler {
 	mux := http.NewServeMux()
-	for pattern, serve := range map[string]operation{
-		"POST " + functions:                                                  s.createFunction,
-		"GET " + functions:                                                   s.listFunctions,
-		"GET " + one:                                                         s.getFunction,
-		"DELETE " + one:                                                      s.deleteFunction,
-		"GET " + one + "/configuration":                                      s.getFunctionConfiguration,
-		"PUT " + one + "/configuration":                                      s.updateFunctionConfiguration,
-		"PUT " + one + "/code":                                               s.updateFunctionCode,
-		"POST " + one + "/versions":                                          s.publishVersion,
-		"GET " + one + "/versions":                                           s.listVersions,
-		"POST " + one + "/aliases":                                           s.createAlias,
-		"GET " + one + "/aliases":                                            s.listAliases,
-		"GET " + one + "/aliases/{Name}":                                     s.getAlias,
-		"PUT " + one + "/aliases/{Name}":                                     s.updateAlias,
-		"DELETE " + one + "/aliases/{Name}":                                  s.deleteAlias,
-		"POST " + one + "/policy":                                            s.addPermission,
-		"GET " + one + "/policy":                                             s.getPolicy,
-		"DELETE " + one + "/policy/{StatementId}":                            s.removePermission,
-		"PUT /2017-10-31/functions/{FunctionName}/concurrency":               s.putConcurrency,
-		"DELETE /2017-10-31/functions/{FunctionName}/concurrency":            s.deleteConcurrency,
-		"GET /2019-09-30/functions/{FunctionName}/concurrency":               s.getConcurrency,
-		"GET /2020-06-30/functions/{FunctionName}/code-signing-config":       s.getCodeSigningConfig,
-		"GET /2021-07-20/functions/{FunctionName}/runtime-management-config": s.getRuntimeManagementConfig,
-		"GET /2016-08-19/account-settings":                                   s.getAccountSettings,
-		"POST /2017-03-31/tags/{Resource}":                                   s.tagResource,
-		"DELETE /2017-03-31/tags/{Resource}":                                 s.untagResource,
-		"GET /2017-03-31/tags/{Resource}":                                    s.listTags,
+	for pattern, route := range map[string]struct {
+		action string // as IAM names it
+		serve  operation
+	}{
+		"POST " + functions:                                                  {"CreateFunction", s.createFunction},
+		"GET " + functions:                                                   {"ListFunctions", s.listFunctions},
+		"GET " + one:                                                         {"GetFunction", s.getFunction},
+		"DELETE " + one:                                                      {"DeleteFunction", s.deleteFunction},
+		"GET " + one + "/configuration":                                      {"GetFunctionConfiguration", s.getFunctionConfiguration},
+		"PUT " + one + "/configuration":                                      {"UpdateFunctionConfiguration", s.updateFunctionConfiguration},
+		"PUT " + one + "/code":                                               {"UpdateFunctionCode", s.updateFunctionCode},
+		"POST " + one + "/versions":                                          {"PublishVersion", s.publishVersion},
+		"GET " + one + "/versions":                                           {"ListVersionsByFunction", s.listVersions},
+		"POST " + one + "/aliases":                                           {"CreateAlias", s.createAlias},
+		"GET " + one + "/aliases":                                            {"ListAliases", s.listAliases},
+		"GET " + one + "/aliases/{Name}":                                     {"GetAlias", s.getAlias},
+		"PUT " + one + "/aliases/{Name}":                                     {"UpdateAlias", s.updateAlias},
+		"DELETE " + one + "/aliases/{Name}":                                  {"DeleteAlias", s.deleteAlias},
+		"POST " + one + "/policy":                                            {"AddPermission", s.addPermission},
+		"GET " + one + "/policy":                                             {"GetPolicy", s.getPolicy},
+		"DELETE " + one + "/policy/{StatementId}":                            {"RemovePermission", s.removePermission},
+		"PUT /2017-10-31/functions/{FunctionName}/concurrency":               {"PutFunctionConcurrency", s.putConcurrency},
+		"DELETE /2017-10-31/functions/{FunctionName}/concurrency":            {"DeleteFunctionConcurrency", s.deleteConcurrency},
+		"GET /2019-09-30/functions/{FunctionName}/concurrency":               {"GetFunctionConcurrency", s.getConcurrency},
+		"GET /2020-06-30/functions/{FunctionName}/code-signing-config":       {"GetFunctionCodeSigningConfig", s.getCodeSigningConfig},
+		"GET /2021-07-20/functions/{FunctionName}/runtime-management-config": {"GetRuntimeManagementConfig", s.getRuntimeManagementConfig},
+		"GET /2016-08-19/account-settings":                                   {"GetAccountSettings", s.getAccountSettings},
+		"POST /2017-03-31/tags/{Resource}":                                   {"TagResource", s.tagResource},
+		"DELETE /2017-03-31/tags/{Resource}":                                 {"UntagResource", s.untagResource},
+		"GET /2017-03-31/tags/{Resource}":                                    {"ListTags", s.listTags},
 	} {
-		mux.Handle(pattern, s.serve(serve))
-		mux.Handle(pattern+"/{$}", s.serve(serve))
+		serve := s.serve(s.guarded(route.action, route.serve))
+		mux.Handle(pattern, serve)
+		mux.Handle(pattern+"/{$}", serve)
 	}
 	mux.HandleFunc("POST "+one+"/invocations", s.invocations)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

@@ -132,12 +132,8 @@ func (s *Service) invocations(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Service) invocation(req *request) (result, error) {
-	if s.options.Authorize != nil {
-		ask := wire.Ask{AccessKeyID: req.call.AccessKeyID, Action: "lambda:InvokeFunction", Resource: req.ref.arn()}
-		if err := s.options.Authorize(req.Context(), ask); err != nil {
-			e := wire.AsError(err)
-			return result{}, fail(http.StatusForbidden, e.Code, "%s", e.Message)
-		}
+	if err := s.ask(req, "lambda:InvokeFunction", req.ref.arn(), nil); err != nil {
+		return result{}, err
 	}
 	for _, header := range []string{"X-Amz-Durable-Execution-Name", "X-Amz-Tenant-Id"} {
 		if req.Header.Get(header) != "" {

@@ -44,7 +44,7 @@ type Options struct {
 	// Credentials returns the session credentials of a function's role, or the
 	// error of a role that does not exist or does not trust Lambda.
 	Credentials func(roleARN string) (accessKeyID, secret, token string, err error)
-	// Authorize decides whether the caller may invoke; nil allows everybody.
+	// Authorize answers whether the caller may; nil allows everything.
 	Authorize wire.Authorizer
 	// RoleAuthorize decides what Lambda may do by a function's role: write its
 	// log. Nil allows everything.

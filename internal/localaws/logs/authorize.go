@@ -8,7 +8,8 @@ import (
 	"github.com/tapctl/tapctl/internal/localaws/wire"
 )
 
-// onTags are the operations whose resource is the group's ARN as it is. All
+// onTags are the operations whose resource is the group's ARN as it is, beside
+// StartLiveTail, which names its groups by ARN. All
 // others are asked for a stream of the group, that of no name where they name
 // none, which is why policies end in ":*".
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/iam-access-control-overview-cwl.html
@@ -22,10 +23,17 @@ func groupARN(region, name string) string {
 func (s *Service) authorize(ctx context.Context, operation string, in input) error {
 	call := wire.FromContext(ctx)
 	group := groupARN(call.Region, in.groupName())
-	if s.options.Authorize != nil {
+	resources := in.LogGroupIdentifiers // StartLiveTail's: the groups, by ARN
+	if resources == nil {
 		resource := group
 		if !slices.Contains(onTags, operation) {
 			resource += ":log-stream:" + in.LogStreamName
+		}
+		resources = []string{resource}
+	}
+	for _, resource := range resources {
+		if s.options.Authorize == nil {
+			break
 		}
 		if err := s.options.Authorize(ctx, wire.Ask{AccessKeyID: call.AccessKeyID, Action: "logs:" + operation, Resource: resource}); err != nil {
 			return err

@@ -34,6 +34,10 @@ type input struct {
 	FilterPattern       string            `json:"filterPattern"`
 	NextToken           string            `json:"nextToken"`
 	Limit               int               `json:"limit"`
+
+	LogGroupIdentifiers   []string `json:"logGroupIdentifiers"`
+	LogEventFilterPattern string   `json:"logEventFilterPattern"`
+	LogStreamNamePrefixes []string `json:"logStreamNamePrefixes"`
 }
 
 type inputEvent struct {
@@ -56,6 +60,7 @@ func (s *Service) Handler() http.Handler {
 		"TagResource": s.onGroup(addTags), "UntagResource": s.onGroup(removeTags), "ListTagsForResource": s.onGroup(listTags),
 		"CreateLogStream": s.onGroup(createStream), "DescribeLogStreams": s.onGroup(describeStreams),
 		"PutLogEvents": s.onGroup(s.putEvents), "GetLogEvents": s.onGroup(getEvents), "FilterLogEvents": s.onGroup(filterEvents),
+		"StartLiveTail": s.startLiveTail,
 	} {
 		operations[name] = wire.Op(func(ctx context.Context, in input) (any, error) {
 			if err := s.authorize(ctx, name, in); err != nil {
@@ -250,7 +255,8 @@ func (s *Service) putEvents(now time.Time, g *group, in input) (output, error) {
 // eventsPerPage is AWS's own maximum.
 const eventsPerPage = 10_000
 
-func (in input) selection() (sel selection, after uint64, limit int, err error) {
+func (in input) selection(now time.Time) (sel selection, after uint64, limit int, err error) {
+	sel.now = now
 	if in.StartTime > 0 {
 		sel.start = time.UnixMilli(in.StartTime)
 	}
@@ -278,11 +284,11 @@ func (e event) output() output {
 
 // getEvents reads from the head, whatever startFromHead says: every reader here
 // wants the oldest first.
-func getEvents(_ time.Time, g *group, in input) (output, error) {
+func getEvents(now time.Time, g *group, in input) (output, error) {
 	if _, exists := g.streams[in.LogStreamName]; !exists {
 		return nil, notFound("log stream")
 	}
-	sel, after, limit, err := in.selection()
+	sel, after, limit, err := in.selection(now)
 	if err != nil {
 		return nil, err
 	}
@@ -301,8 +307,8 @@ func getEvents(_ time.Time, g *group, in input) (output, error) {
 	return output{"events": list, "nextForwardToken": token, "nextBackwardToken": token}, nil
 }
 
-func filterEvents(_ time.Time, g *group, in input) (output, error) {
-	sel, after, limit, err := in.selection()
+func filterEvents(now time.Time, g *group, in input) (output, error) {
+	sel, after, limit, err := in.selection(now)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,6 @@
 // Package logs is the embedded AWS's CloudWatch Logs: groups, streams and
-// events, kept in memory up to a bound per group. Metric filters,
-// subscriptions, Insights and Live Tail do not exist here.
+// events, kept in memory up to a bound per group, read back or followed live.
+// Metric filters, subscriptions and Insights do not exist here.
 package logs
 
 import (
@@ -20,7 +20,7 @@ import (
 // Options are the dependencies of a Service.
 type Options struct {
 	Log   *slog.Logger // nil: discarded
-	Clock clock.Clock
+	Clock clock.Clock  // paces Live Tail's sessions; nil: the machine's
 	// Authorize says whether the caller may do this; nil allows everything.
 	// What other services append is theirs to ask for.
 	Authorize wire.Authorizer
@@ -29,6 +29,9 @@ type Options struct {
 	KeyAuthorize func(ctx context.Context, region string, ask wire.Ask) error
 	// EventsPerGroup bounds the memory; the oldest events go first. 0 is 20,000.
 	EventsPerGroup int
+	// Broken says whether the region is down just now: Live Tail's connections
+	// then end without a word. Nil is never.
+	Broken func(region string) bool
 }
 
 const defaultEvents = 20_000
@@ -38,6 +41,9 @@ type Service struct {
 	options Options
 	mu      sync.Mutex
 	groups  map[groupKey]*group
+	tails   map[*tail]struct{}
+	tailed  uint64        // sessions so far, for their ids
+	ended   chan struct{} // closed when Run ends
 }
 
 type groupKey struct{ region, name string }
@@ -76,7 +82,18 @@ func New(options Options) *Service {
 	if options.EventsPerGroup == 0 {
 		options.EventsPerGroup = defaultEvents
 	}
-	return &Service{options: options, groups: map[groupKey]*group{}}
+	if options.Clock == nil {
+		options.Clock = clock.Real{}
+	}
+	return &Service{options: options, groups: map[groupKey]*group{}, tails: map[*tail]struct{}{}, ended: make(chan struct{})}
+}
+
+// Run waits for the end of the context and ends every Live Tail session with
+// it. It is called once, or never.
+func (s *Service) Run(ctx context.Context) error {
+	<-ctx.Done()
+	close(s.ended)
+	return ctx.Err()
 }
 
 var (
@@ -128,6 +145,12 @@ func (s *Service) CreateGroup(now time.Time, region, name, kmsKey, class string,
 // Append adds one event; the stream is made where it is missing, the group
 // must exist.
 func (s *Service) Append(now time.Time, region, groupName, streamName string, message string) error {
+	return s.Deliver(now, now, region, groupName, streamName, message)
+}
+
+// Deliver is Append of an event of at that arrives later: nobody reads it
+// before.
+func (s *Service) Deliver(at, arrives time.Time, region, groupName, streamName string, message string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g, err := s.find(region, groupName)
@@ -135,16 +158,20 @@ func (s *Service) Append(now time.Time, region, groupName, streamName string, me
 		return err
 	}
 	if _, exists := g.streams[streamName]; !exists {
-		g.streams[streamName] = &stream{created: now}
+		g.streams[streamName] = &stream{created: at}
 	}
-	s.put(g, streamName, now, now, message)
+	s.put(g, streamName, at, arrives, message)
 	return nil
 }
 
-// put adds an event in the order of time; the lock is held.
+// put adds an event in the order of time; the lock is held. It is there to be
+// read once it is ingested.
 func (s *Service) put(g *group, streamName string, at, now time.Time, message string) {
 	g.serial++
 	e := event{id: g.serial, stream: streamName, at: at, ingested: now, message: message}
+	for t := range s.tails {
+		t.offer(g.arn, e)
+	}
 	i := len(g.events)
 	for i > 0 && g.events[i-1].at.After(at) {
 		i--
@@ -167,13 +194,17 @@ func (s *Service) put(g *group, streamName string, at, now time.Time, message st
 // selection is which events a read wants. Zero times are open ends; End is
 // exclusive, as in AWS.
 type selection struct {
-	streams    []string // nil: all
+	now        time.Time // what is ingested later is not there yet
+	streams    []string  // nil: all
 	prefix     string
 	start, end time.Time
 	match      func(message string) bool
 }
 
 func (sel selection) wants(e event) bool {
+	if e.ingested.After(sel.now) {
+		return false
+	}
 	if sel.streams != nil && !slices.Contains(sel.streams, e.stream) {
 		return false
 	}
@@ -187,9 +218,10 @@ func (sel selection) wants(e event) bool {
 }
 
 // page returns up to limit events after the given id's place, and the last id
-// looked at where there is more.
+// looked at where there is more. An id that has left the memory starts over at
+// the oldest event, all of which came after it.
 func (g *group) page(sel selection, after uint64, limit int) (events []event, next uint64) {
-	started := after == 0
+	started := after == 0 || !slices.ContainsFunc(g.events, func(e event) bool { return e.id == after })
 	for _, e := range g.events {
 		if !started {
 			started = e.id == after

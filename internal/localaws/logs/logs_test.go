@@ -30,7 +30,7 @@ func start(t *testing.T, events int) (*logs.Service, *sdk.Client) {
 		if err != nil {
 			t.Error(err)
 		}
-		service.Handler().ServeHTTP(w, r.WithContext(wire.NewContext(r.Context(), wire.Call{Service: "logs", Region: region, Now: t0})))
+		service.Handler().ServeHTTP(w, r.WithContext(wire.NewContext(r.Context(), wire.Call{Service: "logs", Region: region, Now: t0.Add(time.Hour)})))
 	}))
 	t.Cleanup(server.Close)
 	return service, sdk.New(sdk.Options{Region: "eu-west-1", BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")})

@@ -80,7 +80,7 @@ func compileJSON(pattern string) (func(string) bool, error) {
 		if actual, isNumber := value.(float64); isNumber && numberErr == nil {
 			return compare(actual, operator, number)
 		}
-		equal := strings.TrimSpace(fmt.Sprint(value)) == operand
+		equal := like(strings.TrimSpace(fmt.Sprint(value)), operand)
 		return operator == "=" && equal || operator == "!=" && !equal
 	}, nil
 }
@@ -117,4 +117,24 @@ func compare(a float64, operator string, b float64) bool {
 	default:
 		return a <= b
 	}
+}
+
+// like compares text; an asterisk in the pattern stands for anything.
+func like(text, pattern string) bool {
+	parts := strings.Split(pattern, "*")
+	if len(parts) == 1 {
+		return text == pattern
+	}
+	rest, ok := strings.CutPrefix(text, parts[0])
+	if !ok {
+		return false
+	}
+	for _, part := range parts[1 : len(parts)-1] {
+		_, after, found := strings.Cut(rest, part)
+		if !found {
+			return false
+		}
+		rest = after
+	}
+	return strings.HasSuffix(rest, parts[len(parts)-1])
 }

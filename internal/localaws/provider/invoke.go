@@ -152,7 +152,11 @@ func (s *session) fetch(ctx context.Context, at string, into any) error {
 	if err != nil {
 		return err
 	}
-	response, err := s.config.HTTPClient.Do(request)
+	var client aws.HTTPClient = http.DefaultClient
+	if s.config.HTTPClient != nil { // only an environment that asks for one has it
+		client = s.config.HTTPClient
+	}
+	response, err := client.Do(request)
 	if err != nil {
 		return err
 	}

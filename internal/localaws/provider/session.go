@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -269,17 +270,41 @@ func gone(err error) bool {
 		"OwnershipControlsNotFoundError", "ReplicationConfigurationNotFoundError", "ServerSideEncryptionConfigurationNotFoundError"}, codeOf(err))
 }
 
-// samePolicy returns wanted if live is the same JSON, else live.
+// samePolicy returns wanted if live says the same, else live: AWS gives policies
+// back in a form of its own.
 func samePolicy(live, wanted string) string {
 	var a, b any
-	if json.Unmarshal([]byte(live), &a) == nil && json.Unmarshal([]byte(wanted), &b) == nil {
-		x, errX := json.Marshal(a)
-		y, errY := json.Marshal(b)
-		if errX == nil && errY == nil && string(x) == string(y) {
-			return wanted
-		}
+	if json.Unmarshal([]byte(live), &a) == nil && json.Unmarshal([]byte(wanted), &b) == nil && reflect.DeepEqual(canonical(a), canonical(b)) {
+		return wanted
 	}
 	return live
+}
+
+// canonical writes what a policy may say in two ways in one: a list of one is
+// its member, and everybody of AWS is everybody.
+func canonical(v any) any {
+	switch v := v.(type) {
+	case []any:
+		if len(v) == 1 {
+			return canonical(v[0])
+		}
+		all := make([]any, len(v))
+		for i, member := range v {
+			all[i] = canonical(member)
+		}
+		return all
+	case map[string]any:
+		if everybody, only := v["AWS"]; only && len(v) == 1 && canonical(everybody) == "*" {
+			return "*"
+		}
+		all := make(map[string]any, len(v))
+		for key, member := range v {
+			all[key] = canonical(member)
+		}
+		return all
+	default:
+		return v
+	}
 }
 
 // sameSet returns wanted if live has the same members, else live: AWS gives

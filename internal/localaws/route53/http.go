@@ -29,29 +29,32 @@ type operation func(r *http.Request, call wire.Call) (status int, root string, b
 // Handler serves the REST-XML API.
 func (s *Service) Handler() http.Handler {
 	mux := http.NewServeMux()
-	for pattern, serve := range map[string]operation{
-		"POST " + base + "/hostedzone":                s.serveCreateZone,
-		"GET " + base + "/hostedzone":                 s.serveListZones,
-		"GET " + base + "/hostedzonesbyname":          s.serveListZonesByName,
-		"GET " + base + "/hostedzonecount":            s.serveZoneCount,
-		"GET " + base + "/hostedzone/{id}":            s.serveGetZone,
-		"DELETE " + base + "/hostedzone/{id}":         s.serveDeleteZone,
-		"POST " + base + "/hostedzone/{id}/rrset":     s.serveChange,
-		"POST " + base + "/hostedzone/{id}/rrset/{$}": s.serveChange,
-		"GET " + base + "/hostedzone/{id}/rrset":      s.serveListRecords,
-		"GET " + base + "/change/{id}":                s.serveGetChange,
-		"POST " + base + "/tags/{kind}/{id}":          s.serveChangeTags,
-		"GET " + base + "/tags/{kind}/{id}":           s.serveListTags,
-		"POST " + base + "/tags/{kind}":               s.serveListTagsBatch,
-		"POST " + base + "/healthcheck":               s.serveCreateCheck,
-		"GET " + base + "/healthcheck":                s.serveListChecks,
-		"GET " + base + "/healthcheckcount":           s.serveCheckCount,
-		"GET " + base + "/healthcheck/{id}":           s.serveGetCheck,
-		"POST " + base + "/healthcheck/{id}":          s.serveUpdateCheck,
-		"DELETE " + base + "/healthcheck/{id}":        s.serveDeleteCheck,
-		"GET " + base + "/healthcheck/{id}/status":    s.serveCheckStatus,
+	for pattern, route := range map[string]struct {
+		action string // as IAM names it
+		serve  operation
+	}{
+		"POST " + base + "/hostedzone":                {"CreateHostedZone", s.serveCreateZone},
+		"GET " + base + "/hostedzone":                 {"ListHostedZones", s.serveListZones},
+		"GET " + base + "/hostedzonesbyname":          {"ListHostedZonesByName", s.serveListZonesByName},
+		"GET " + base + "/hostedzonecount":            {"GetHostedZoneCount", s.serveZoneCount},
+		"GET " + base + "/hostedzone/{id}":            {"GetHostedZone", s.serveGetZone},
+		"DELETE " + base + "/hostedzone/{id}":         {"DeleteHostedZone", s.serveDeleteZone},
+		"POST " + base + "/hostedzone/{id}/rrset":     {"ChangeResourceRecordSets", s.serveChange},
+		"POST " + base + "/hostedzone/{id}/rrset/{$}": {"ChangeResourceRecordSets", s.serveChange},
+		"GET " + base + "/hostedzone/{id}/rrset":      {"ListResourceRecordSets", s.serveListRecords},
+		"GET " + base + "/change/{id}":                {"GetChange", s.serveGetChange},
+		"POST " + base + "/tags/{kind}/{id}":          {"ChangeTagsForResource", s.serveChangeTags},
+		"GET " + base + "/tags/{kind}/{id}":           {"ListTagsForResource", s.serveListTags},
+		"POST " + base + "/tags/{kind}":               {"ListTagsForResources", s.serveListTagsBatch},
+		"POST " + base + "/healthcheck":               {"CreateHealthCheck", s.serveCreateCheck},
+		"GET " + base + "/healthcheck":                {"ListHealthChecks", s.serveListChecks},
+		"GET " + base + "/healthcheckcount":           {"GetHealthCheckCount", s.serveCheckCount},
+		"GET " + base + "/healthcheck/{id}":           {"GetHealthCheck", s.serveGetCheck},
+		"POST " + base + "/healthcheck/{id}":          {"UpdateHealthCheck", s.serveUpdateCheck},
+		"DELETE " + base + "/healthcheck/{id}":        {"DeleteHealthCheck", s.serveDeleteCheck},
+		"GET " + base + "/healthcheck/{id}/status":    {"GetHealthCheckStatus", s.serveCheckStatus},
 	} {
-		mux.Handle(pattern, s.handle(serve))
+		mux.Handle(pattern, s.handle(s.guarded(route.action, route.serve)))
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		call := wire.FromContext(r.Context())
@@ -281,6 +284,9 @@ func (s *Service) serveChange(r *http.Request, call wire.Call) (int, string, any
 		}
 	}
 	if err := decode(r, &in); err != nil {
+		return 0, "", nil, err
+	}
+	if err := s.authorizeChange(r.Context(), r.PathValue("id"), in.ChangeBatch.Changes); err != nil {
 		return 0, "", nil, err
 	}
 	c, err := s.changeRecords(call.Now, r.PathValue("id"), in.ChangeBatch.Comment, in.ChangeBatch.Changes)

@@ -213,6 +213,9 @@ func (s *Service) serveListTagsBatch(r *http.Request, _ wire.Call) (int, string,
 		ResourceTagSets []tagSet `xml:"ResourceTagSets>ResourceTagSet"`
 	}{}
 	for _, id := range in.ResourceIds {
+		if err := s.ask(r.Context(), "ListTagsForResources", "arn:aws:route53:::"+r.PathValue("kind")+"/"+id, nil); err != nil {
+			return 0, "", nil, err
+		}
 		set, err := s.tagsOf(r.PathValue("kind"), id)
 		if err != nil {
 			return 0, "", nil, err

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/tapctl/tapctl/internal/clock"
+	"github.com/tapctl/tapctl/internal/localaws/wire"
 )
 
 // AccountRate is AWS's limit of Route 53 API requests a second and account.
@@ -63,6 +64,8 @@ type Options struct {
 	Log   *slog.Logger // nil: discarded
 	Clock clock.Clock  // drives Run; the API takes its time from the call
 	Seed  uint64       // of the weighted draws
+	// Authorize answers whether the caller may; nil allows everything.
+	Authorize wire.Authorizer
 
 	// InsyncDelay is how long a change stays PENDING and unanswered. 0 is
 	// 30 s, negative is none.

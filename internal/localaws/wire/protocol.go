@@ -24,6 +24,10 @@ const MaxBody = 80 << 20
 // its own input and returns what is to be encoded.
 type Operation func(ctx context.Context, decode func(any) error) (any, error)
 
+// Stream is what an Operation of JSONTarget returns that answers by itself, for
+// as long as it likes: an event stream.
+type Stream func(ctx context.Context, w http.ResponseWriter)
+
 // Op makes an Operation of a typed function. In's json tags (cbor uses them
 // too) name the members as the service model does.
 func Op[In, Out any](serve func(context.Context, In) (Out, error)) Operation {
@@ -67,6 +71,10 @@ func JSONTarget(log *slog.Logger, version string, operations map[string]Operatio
 		})
 		if err != nil {
 			writeJSONError(w, AsError(err))
+			return
+		}
+		if stream, ok := out.(Stream); ok {
+			stream(r.Context(), w)
 			return
 		}
 		encodeJSON(w, http.StatusOK, out)
