@@ -18,6 +18,8 @@ import (
 	"github.com/tapctl/tapctl/internal/config"
 	"github.com/tapctl/tapctl/internal/cutover"
 	"github.com/tapctl/tapctl/internal/health"
+	"github.com/tapctl/tapctl/internal/infra"
+	"github.com/tapctl/tapctl/internal/ramp"
 	"github.com/tapctl/tapctl/internal/topology"
 )
 
@@ -29,6 +31,8 @@ type App struct {
 	Emit    func(cutover.Event)
 	// Owner names this run to others, RunURL the CI job it runs in.
 	Owner, RunURL string
+	// Started is when this process began, by Clock.
+	Started time.Time
 	// StateDir holds the local copy of the topology.
 	StateDir string
 	// Stop is closed when a signal asks for the end.
@@ -159,34 +163,78 @@ func absolute(name string) string { return strings.TrimSuffix(name, ".") + "." }
 // records: the regional domain is dialled, whatever DNS answers for the
 // public name.
 func (a *App) prober(cell topology.Cell) (*health.HTTPProber, error) {
+	return a.proberAt(cell.ProbeName, cell.RegionalName, a.Config.Function.HealthPath)
+}
+
+// proberAt sends requests for the path to where the regional name leads, under
+// the host's name: TLS and all.
+func (a *App) proberAt(host, regional, path string) (*health.HTTPProber, error) {
 	roots, err := a.roots()
 	if err != nil {
 		return nil, err
 	}
 	resolver := a.Resolver()
 	return health.NewHTTPProber(health.Endpoint{
-		Host: cell.ProbeName, Port: a.Config.AWS.HTTPSPort, Path: a.Config.Function.HealthPath,
+		Host: host, Port: a.Config.AWS.HTTPSPort, Path: path,
 		Roots: roots, Timeout: a.Config.Probe.Timeout,
 		Resolve: func(ctx context.Context, _ string) (string, error) {
-			addresses, err := resolver.LookupHost(ctx, absolute(cell.RegionalName))
+			addresses, err := resolver.LookupHost(ctx, absolute(regional))
 			if err != nil {
-				return "", fmt.Errorf("resolve %s: %w", cell.RegionalName, err)
+				return "", fmt.Errorf("resolve %s: %w", regional, err)
 			}
 			return addresses[0], nil
 		},
 	}), nil
 }
 
-// watcher judges green for a shift.
-func (a *App) watcher(t topology.Topology, ignore []string) (*health.Watcher, error) {
+// watcher judges green for a shift: by the alarms, by probes, and by the
+// requests in green's access log, which it follows until stop is called.
+func (a *App) watcher(ctx context.Context, t topology.Topology, state cutover.State, budget *ramp.Budget) (w *health.Watcher, stop func(), err error) {
 	prober, err := a.prober(t.Target)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return &health.Watcher{
-		Reader: awsapi.Alarms{Clients: a.Clients}, Refs: alarmRefs(t), Ignore: ignore,
+	w = &health.Watcher{
+		Reader: awsapi.Alarms{Clients: a.Clients}, Refs: alarmRefs(t), Ignore: state.Ignored, Baseline: a.Config.Shift.OnAlarmAtStart == "baseline",
 		Prober: prober, Requests: a.Config.Probe.Count, MaxFailures: a.Config.Probe.MaxFailures,
-	}, nil
+		Controls: controls(t), SharedIsBad: a.Config.Shift.OnSharedIncident == "rollback",
+	}
+	if len(w.Controls) > 0 {
+		if w.Blue, err = a.prober(t.Source); err != nil {
+			return nil, nil, err
+		}
+	}
+	if budget != nil {
+		w.Every, w.Now = a.Config.Shift.Poll, a.Clock.Now
+	}
+	e := a.Config.Evidence
+	if !e.Enabled {
+		return w, func() {}, nil
+	}
+	follow, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	tail := awsapi.NewTail(a.Clients, t.Account, t.Target, infra.AccessLog(a.Config), a.Clock)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = tail.Run(follow) // it ends with follow; what it cannot read it says through Drain
+	}()
+	w.Signals = []health.Signal{health.NewEvidence(tail, a.Clock.Now, health.EvidenceOptions{
+		Policy: a.policy(state.Plan), Lag: e.Lag, Slow: e.Slow, Silent: a.Config.EvidenceSilent(), MinRequests: e.MinRequests, Budget: budget,
+	})}
+	return w, func() { cancel(); <-ended }, nil
+}
+
+// controls are blue's alarms, which have the names of green's. None exist where
+// tapctl did not make blue, or it is gone.
+func controls(t topology.Topology) []health.AlarmRef {
+	if t.External != "" || t.Retired {
+		return nil
+	}
+	refs := alarmRefs(t)
+	for i := range refs {
+		refs[i].Region, refs[i].Side = t.Source.Region, string(topology.Blue)
+	}
+	return refs
 }
 
 func alarmRefs(t topology.Topology) []health.AlarmRef {

@@ -53,6 +53,8 @@ type deployment struct {
 	top    topology.Topology
 	// retired is true where blue has gone for good: it is not made again.
 	retired bool
+	// planned is what a preview would do.
+	planned []infra.Change
 }
 
 // Deploy provisions base, the cells and the edge, in this order, and probes
@@ -336,13 +338,13 @@ func (d *deployment) assemble(base infra.Base, cells map[topology.Side]infra.Out
 		return topology.Cell{
 			Region: region, RestAPI: cells[side].Text("rest_api"), Stage: infra.StageName, APIFunction: c.Name("api"),
 			SetID: string(side), HealthCheck: edge.Text("health_check_" + string(side)),
-			ProbeName: c.ProbeName(region), RegionalName: regionalName,
+			ProbeName: c.ProbeName(region), RegionalName: regionalName, AccessLog: infra.AccessLog(c), Version: cells[side].Text("version"),
 		}
 	}
 	d.top = topology.Topology{
 		Team: c.TeamName, Environment: c.Environment, Account: d.input.Account, ZoneID: d.input.ZoneID,
 		RecordName: c.Domain.Name, RecordTypes: c.RecordTypes(), ControlTable: base.ControlTable, Table: base.TableName,
-		HealthPath: c.Function.HealthPath, Bucket: base.Bucket, Secret: base.SecretARN, WebsiteURL: base.WebsiteURL,
+		HealthPath: c.Function.HealthPath, Bucket: base.Bucket, Secret: base.SecretARN, WebsiteURL: base.WebsiteURL, Keys: base.KeyARN,
 		KillRegion: c.KillRegion(), Retired: d.retired,
 		Source: cell(topology.Blue, c.SourceRegion, d.top.Source.RegionalName),
 		Target: cell(topology.Green, c.TargetRegion, d.top.Target.RegionalName),

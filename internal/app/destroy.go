@@ -136,7 +136,7 @@ func (a *App) forget(ctx context.Context) error {
 	if err := os.Remove(a.topologyFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("remove the local copy of the topology: %w", err)
 	}
-	err := a.control().DeleteTopology(ctx)
+	err := a.control().Forget(ctx)
 	if errors.Is(err, awsapi.ErrNoTopology) {
 		return nil
 	}

@@ -53,9 +53,10 @@ func (a *App) Promote(ctx context.Context, dryRun bool) (Report, error) {
 		target = last.Target
 	}
 	state := cutover.StartPromote(a.Clock.Now().UTC().Format("20060102T150405Z"), live, target, a.plan([]cutover.Dials{live.Dials}, true, false), a.Clock.Now())
-	watch, err := a.watcher(top, nil)
+	watch, stopWatching, err := a.watcher(ctx, top, state, nil)
 	if err != nil {
 		return Report{}, refused(err)
 	}
+	defer stopWatching()
 	return a.drive(ctx, traffic, watch, held, state)
 }

@@ -19,6 +19,8 @@ type RollbackAsk struct {
 	DryRun bool
 	// ToBlue sends every user to blue, whatever the journal's target is.
 	ToBlue bool
+	// Shaped takes users back in the portions of shift.retreat_step.
+	Shaped bool
 }
 
 // Rollback retreats now. It needs the topology's ids and the credentials:
@@ -38,8 +40,10 @@ func (a *App) Rollback(ctx context.Context, ask RollbackAsk) (Report, error) {
 		if readErr != nil {
 			return Report{}, refused(readErr)
 		}
+		look, cancel := context.WithTimeout(ctx, backPatience)
+		defer cancel()
 		return Report{Outcome: "completed", Dials: live.Dials, Exposure: live.Exposure(), DryRun: true,
-			Reason: fmt.Sprintf("dry run: would go from %s to %s", live, target), Steps: []StepReport{}, NextCommand: "tapctl rollback"}, nil
+			Reason: fmt.Sprintf("dry run: would go from %s to %s; %s", live, target, a.blue(look, top, target)), Steps: []StepReport{}, NextCommand: "tapctl rollback"}, nil
 	}
 	// The lease comes first: from then on no other run can write a target that
 	// this one has not read.
@@ -66,10 +70,20 @@ func (a *App) Rollback(ctx context.Context, ask RollbackAsk) (Report, error) {
 	live, readErr := traffic.Read(look)
 	cancel()
 	target := a.target(ctx, top, live, readErr == nil, ask)
-	state := cutover.StartRetreat(a.Clock.Now().UTC().Format("20060102T150405Z"), target, a.plan(nil, false, false), a.Clock.Now())
+	plan := a.plan(nil, false, false)
+	if !ask.Shaped {
+		plan.Shape = cutover.Shape{} // who types rollback means now
+	}
+	state := cutover.StartRetreat(a.Clock.Now().UTC().Format("20060102T150405Z"), target, plan, a.Clock.Now())
+	if ask.Shaped && readErr == nil {
+		state.Want, state.Last = live, live
+	}
 	a.say(cutover.EventRetreat, "rolling back to %s", target)
 	return a.drive(ctx, traffic, nil, journal, state)
 }
+
+// backPatience bounds the dry run's question about blue, real time.
+const backPatience = 15 * time.Second
 
 func (a *App) takeBriefly(ctx context.Context, journal *cutover.LateJournal) error {
 	call, cancel := a.briefly(ctx)

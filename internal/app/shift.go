@@ -10,6 +10,7 @@ import (
 	"github.com/tapctl/tapctl/internal/awsapi"
 	"github.com/tapctl/tapctl/internal/cutover"
 	"github.com/tapctl/tapctl/internal/health"
+	"github.com/tapctl/tapctl/internal/ramp"
 	"github.com/tapctl/tapctl/internal/topology"
 )
 
@@ -71,8 +72,10 @@ const (
 func (a *App) plan(steps []cutover.Dials, promote, once bool) cutover.Plan {
 	s := a.Config.Shift
 	return cutover.Plan{
-		Steps: steps, Settle: s.Settle, Bake: s.Bake, SyncTimeout: s.SyncTimeout, HoldTimeout: s.HoldTimeout, Poll: s.Poll, Linger: linger,
-		WriteTries: writeTries, RetreatTries: retreatTries, Promote: promote, Once: once, HoldOnSignal: s.OnSignal == "hold",
+		Steps: steps, Settle: s.Settle, CanarySettle: s.CanarySettle, Bake: s.Bake, SyncTimeout: s.SyncTimeout, HoldTimeout: s.HoldTimeout,
+		Poll: s.Poll, Linger: linger, WriteTries: writeTries, RetreatTries: retreatTries, Promote: promote, Once: once,
+		HoldOnSignal: s.OnSignal == "hold", HoldUnknown: s.OnInconclusive == "hold", Freeze: s.OnIncident == "freeze",
+		Shape: cutover.Shape{Step: cutover.Percent(s.RetreatStep), Pause: s.RetreatPause},
 	}
 }
 
@@ -97,7 +100,7 @@ func (a *App) Shift(ctx context.Context, ask ShiftAsk) (Report, error) {
 	}
 	held.Now = a.Clock.Now
 	defer a.release(ctx, held)
-	state, err := a.prepare(ctx, control, traffic, ask)
+	state, budget, err := a.prepare(ctx, control, traffic, ask)
 	if errors.Is(err, cutover.ErrNothingToDo) {
 		return a.nothingToDo(ctx, traffic)
 	}
@@ -107,11 +110,53 @@ func (a *App) Shift(ctx context.Context, ask ShiftAsk) (Report, error) {
 	if state.Ignored, err = a.alarmsAtStart(ctx, top, state); err != nil {
 		return Report{}, refused(err)
 	}
-	watch, err := a.watcher(top, state.Ignored)
+	if err := a.preflight(ctx, top, state); err != nil {
+		return Report{}, refused(err)
+	}
+	watch, stopWatching, err := a.watcher(ctx, top, state, budget)
 	if err != nil {
 		return Report{}, refused(err)
 	}
+	defer stopWatching()
+	if why := a.outlives(ctx, state); why != "" {
+		return Report{}, &Refused{Cause: errors.New("shift: the next step is not begun: " + why), Next: "a job with more time, or longer-lived credentials; or smaller waits: tapctl plan shows them"}
+	}
 	return a.drive(ctx, traffic, watch, held, state)
+}
+
+// outlives says why the run would not live to the end of the state's next
+// step. A retreat is never too long.
+func (a *App) outlives(ctx context.Context, s cutover.State) string {
+	if s.Phase == cutover.Retreating || s.Phase == cutover.Gated {
+		return ""
+	}
+	step := s.Step
+	if s.Phase == cutover.Promoting || s.Phase == cutover.Confirming {
+		step = len(s.Plan.Steps)
+	}
+	return s.Plan.Outlives(step, a.Clock.Now(), a.until(ctx))
+}
+
+// until is when this run cannot act any more, zero where nothing ends it.
+func (a *App) until(ctx context.Context) time.Time {
+	var until time.Time
+	if limit := a.Config.Shift.JobTimeout; limit > 0 {
+		until = a.Started.Add(limit)
+	}
+	if expires := a.Clients.CredentialsEnd(ctx); !expires.IsZero() && (until.IsZero() || expires.Before(until)) {
+		until = expires
+	}
+	return until
+}
+
+// gates are the steps of the plan that shift.approve keeps.
+func (a *App) gates(p cutover.Plan) ([]cutover.Gate, error) {
+	s := a.Config.Shift
+	above := make([]cutover.Percent, len(s.Approve))
+	for i, percent := range s.Approve {
+		above[i] = cutover.Percent(percent)
+	}
+	return cutover.GatesOf(p, above, s.ApprovePromotion, s.ApproveTimeout)
 }
 
 // notDeployed refuses with the command that helps.
@@ -122,33 +167,47 @@ func (a *App) notDeployed(err error) error {
 	return refused(err)
 }
 
-// prepare is the state to drive: the journal's open shift, or a new one from
-// the live dials.
-func (a *App) prepare(ctx context.Context, control *awsapi.Control, traffic *awsapi.Traffic, ask ShiftAsk) (cutover.State, error) {
+// prepare is the state to drive, the journal's open shift or a new one from
+// the live dials, and the budget that paces it, nil where none does.
+func (a *App) prepare(ctx context.Context, control *awsapi.Control, traffic *awsapi.Traffic, ask ShiftAsk) (cutover.State, *ramp.Budget, error) {
 	open, found, err := control.Shift(ctx)
 	if err != nil {
-		return cutover.State{}, err
+		return cutover.State{}, nil, err
 	}
-	state, resumed, err := cutover.Admit(open, found, cutover.Intent{Resume: ask.Resume, Once: ask.Once}, a.Clock.Now())
+	state, resumed, err := cutover.Admit(open, found, cutover.Intent{
+		Resume: ask.Resume, Once: ask.Once, Abandoned: cutover.OnAbandoned(a.Config.Lease.OnExpired),
+	}, a.Clock.Now())
 	if err != nil {
-		return cutover.State{}, err
+		return cutover.State{}, nil, err
 	}
 	if resumed {
-		a.say(cutover.EventPlan, "resuming shift %s at step %d of %d", state.ID, state.Step+1, len(state.Plan.Steps))
-		return state, nil
+		return a.takeUp(ctx, traffic.Topology(), state)
 	}
 	live, err := traffic.Read(ctx)
 	if err != nil {
-		return cutover.State{}, err
+		return cutover.State{}, nil, err
 	}
-	steps, err := cutover.Steps(live, ask.Ask)
+	plan, budget, err := a.strategy(ctx, traffic.Topology(), live, ask)
 	if err != nil {
-		return cutover.State{}, err
+		return cutover.State{}, nil, err
 	}
-	plan := a.plan(steps, !ask.NoPromote && cutover.Promotes(live, steps), ask.Once)
 	id := a.Clock.Now().UTC().Format("20060102T150405Z")
 	a.announcePlan(id, live, plan)
-	return cutover.Start(id, live, plan, a.Clock.Now()), nil
+	return cutover.Start(id, live, plan, a.Clock.Now()), budget, nil
+}
+
+// takeUp is the open shift, with a budget for the traffic that there is now.
+func (a *App) takeUp(ctx context.Context, top topology.Topology, state cutover.State) (cutover.State, *ramp.Budget, error) {
+	verb := "resuming"
+	if state.Phase == cutover.Retreating {
+		verb = "reverting"
+	}
+	a.say(cutover.EventPlan, "%s shift %s at step %d of %d", verb, state.ID, state.Step+1, len(state.Plan.Steps))
+	if !state.Plan.Paced || state.Phase == cutover.Retreating {
+		return state, nil, nil
+	}
+	budget, err := a.budget(ctx, top, state.Last)
+	return state, &budget, err
 }
 
 func (a *App) announcePlan(id string, live cutover.Setting, plan cutover.Plan) {
@@ -161,12 +220,12 @@ func (a *App) announcePlan(id string, live cutover.Setting, plan cutover.Plan) {
 		end = "then promotes"
 	}
 	a.say(cutover.EventPlan, "shift %s: %s from %s; dns/canary percent %s, %s; at least %v", id, cutover.ModeOf(live), live,
-		strings.Join(parts, " "), end, plan.Length(len(plan.Steps)))
+		strings.Join(parts, " "), end, plan.Length(0))
 }
 
 // planShift is the dry run: the plan, and nothing else.
 func (a *App) planShift(ctx context.Context, control *awsapi.Control, traffic *awsapi.Traffic, ask ShiftAsk) (Report, error) {
-	state, err := a.prepare(ctx, control, traffic, ask)
+	state, _, err := a.prepare(ctx, control, traffic, ask)
 	if errors.Is(err, cutover.ErrNothingToDo) {
 		return a.nothingToDo(ctx, traffic)
 	}
@@ -197,7 +256,7 @@ func (a *App) nothingToDo(ctx context.Context, traffic *awsapi.Traffic) (Report,
 // was begun before is not refused but judged: users are on green, and a red
 // alarm sends them back.
 func (a *App) alarmsAtStart(ctx context.Context, top topology.Topology, state cutover.State) (ignore []string, err error) {
-	if state.Touched || len(top.Alarms) == 0 {
+	if state.Touched || state.Phase == cutover.Retreating || len(top.Alarms) == 0 {
 		return state.Ignored, nil
 	}
 	refs, now := alarmRefs(top), a.Clock.Now()
@@ -205,13 +264,14 @@ func (a *App) alarmsAtStart(ctx context.Context, top topology.Topology, state cu
 	if err != nil {
 		return nil, err
 	}
-	next := "wait for it to clear, or start anyway with --on-alarm-at-start ignore"
-	if a.Config.Shift.OnAlarmAtStart == "ignore" {
-		next = "tapctl deploy" // an alarm that does not exist cannot be ignored
+	next := "wait for it to clear, or start anyway with --on-alarm-at-start baseline"
+	if policy := a.Config.Shift.OnAlarmAtStart; policy != "refuse" {
+		next = "tapctl deploy" // an alarm that does not exist cannot be left out
+		said := map[string]string{"ignore": "left out of this shift, as configured", "baseline": "left out until it is well again, as configured"}
 		for _, s := range states {
 			if s.State == "ALARM" {
 				ignore = append(ignore, s.Name+"@"+s.Region)
-				a.say(cutover.EventTrouble, "alarm %s (%s) is red at the start and ignored, as configured", s.Name, s.Region)
+				a.say(cutover.EventTrouble, "alarm %s (%s) is red at the start and %s", s.Name, s.Region, said[policy])
 			}
 		}
 	}
@@ -228,6 +288,7 @@ func (a *App) drive(ctx context.Context, traffic *awsapi.Traffic, watch *health.
 	steps := newStepLog(state)
 	ports := cutover.Ports{
 		Traffic: traffic, Journal: journal, Clock: a.Clock, Stop: a.Stop, Heartbeat: a.Config.Lease.Heartbeat,
+		Until: a.until(ctx), Gates: a.control(), Back: func(ctx context.Context) string { return a.blue(ctx, traffic.Topology(), state.Target) },
 		Emit: func(e cutover.Event) {
 			steps.note(e)
 			if a.Emit != nil {
@@ -253,7 +314,10 @@ func (a *App) drive(ctx context.Context, traffic *awsapi.Traffic, watch *health.
 		}
 	case cutover.Held:
 		report.Outcome, report.NextCommand = "held", "tapctl shift --resume, or tapctl rollback"
-	case cutover.Uncertain, cutover.Turning, cutover.Syncing, cutover.Settling, cutover.Baking, cutover.Promoting, cutover.Confirming, cutover.Retreating:
+		if end.HeldIn == cutover.Gated {
+			report.NextCommand = "tapctl approve, then tapctl shift --resume; or tapctl rollback"
+		}
+	case cutover.Uncertain, cutover.Turning, cutover.Syncing, cutover.Settling, cutover.Baking, cutover.Gated, cutover.Promoting, cutover.Confirming, cutover.Retreating:
 		report.Outcome, report.NextCommand = "uncertain", "tapctl status, then tapctl rollback"
 	}
 	if !end.Receipt.Decided.IsZero() {

@@ -89,7 +89,7 @@ func TestAlarmsAtStart(t *testing.T) {
 	}{
 		{"all green", "refuse", map[string]cwtypes.StateValue{"a": green, "b": green}, cutover.State{}, nil, "", ""},
 		{"no data yet is for the bake to judge", "refuse", map[string]cwtypes.StateValue{"a": unset, "b": green}, cutover.State{}, nil, "", ""},
-		{"red", "refuse", map[string]cwtypes.StateValue{"a": green, "b": red}, cutover.State{}, nil, "before the first change: alarm b (eu-central-1) in ALARM", "--on-alarm-at-start ignore"},
+		{"red", "refuse", map[string]cwtypes.StateValue{"a": green, "b": red}, cutover.State{}, nil, "before the first change: alarm b (eu-central-1) in ALARM", "--on-alarm-at-start baseline"},
 		{"red and ignored", "ignore", map[string]cwtypes.StateValue{"a": green, "b": red}, cutover.State{}, []string{"b@" + greenRegion}, "", ""},
 		{"missing", "refuse", map[string]cwtypes.StateValue{"a": green}, cutover.State{}, nil, "alarm b (eu-central-1) does not exist", ""},
 		{"missing cannot be ignored", "ignore", map[string]cwtypes.StateValue{"a": red}, cutover.State{}, nil, "alarm b (eu-central-1) does not exist", "tapctl deploy"},

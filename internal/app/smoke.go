@@ -45,9 +45,9 @@ func (d *deployment) preview(ctx context.Context) error {
 		return err
 	}
 	d.top.WebsiteURL = outputs.Text("website_url")
-	if err := d.previewStack(ctx, d.name("base"), func() (infra.Counts, error) {
+	if err := d.previewStack(ctx, d.name("base"), func() (infra.Counts, []infra.Change, error) {
 		counts, planned, err := d.ask.Runner.Preview(ctx, d.name("base"), infra.BaseProgram(d.input))
-		return counts, refuseLoss(d.name("base"), planned, err)
+		return counts, planned, refuseLoss(d.name("base"), planned, err)
 	}); err != nil {
 		return err
 	}
@@ -71,9 +71,8 @@ func (d *deployment) preview(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return d.previewStack(ctx, d.name("edge"), func() (infra.Counts, error) {
-		counts, _, err := d.ask.Runner.Preview(ctx, d.name("edge"), infra.EdgeProgram(in))
-		return counts, err
+	return d.previewStack(ctx, d.name("edge"), func() (infra.Counts, []infra.Change, error) {
+		return d.ask.Runner.Preview(ctx, d.name("edge"), infra.EdgeProgram(in))
 	})
 }
 
@@ -91,15 +90,15 @@ func (d *deployment) previewCell(ctx context.Context, side topology.Side, base i
 	if err != nil {
 		return exists, err
 	}
-	return exists, d.previewStack(ctx, stack, func() (infra.Counts, error) {
-		counts, _, err := d.ask.Runner.Preview(ctx, stack, infra.CellProgram(in))
-		return counts, err
+	return exists, d.previewStack(ctx, stack, func() (infra.Counts, []infra.Change, error) {
+		return d.ask.Runner.Preview(ctx, stack, infra.CellProgram(in))
 	})
 }
 
-func (d *deployment) previewStack(ctx context.Context, name string, run func() (infra.Counts, error)) error {
+func (d *deployment) previewStack(ctx context.Context, name string, run func() (infra.Counts, []infra.Change, error)) error {
 	_, err := d.stack(ctx, name+" (preview)", func() (infra.Result, error) {
-		counts, err := run()
+		counts, planned, err := run()
+		d.planned = append(d.planned, planned...)
 		return infra.Result{Counts: counts}, err
 	})
 	return err

@@ -26,6 +26,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/tapctl/tapctl/internal/config"
 )
@@ -38,9 +39,9 @@ const globalRegion = "us-east-1"
 type Clients struct {
 	base  aws.Config
 	calls *atomic.Int64
-	// pathStyle is for one address that serves every bucket: there is no DNS
-	// name for each there.
-	pathStyle bool
+	// oneAddress is set where one address serves everything: there is no DNS
+	// name for each bucket, nor for the hosts that the SDK puts a prefix to.
+	oneAddress bool
 }
 
 // Calls is how many requests were sent to AWS, retries included.
@@ -89,8 +90,12 @@ func Load(ctx context.Context, c config.AWS) (*Clients, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load AWS configuration: %w", err)
 	}
+	cache := chain(options)
+	base.Credentials = cache
 	calls := &atomic.Int64{}
 	base.APIOptions = append(base.APIOptions, func(stack *middleware.Stack) error {
+		return stack.Finalize.Add(renew(cache), middleware.After)
+	}, func(stack *middleware.Stack) error {
 		// After the retry loop's own step, so that every try is counted.
 		return stack.Finalize.Add(middleware.FinalizeMiddlewareFunc("tapctl:CountCalls",
 			func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
@@ -140,7 +145,7 @@ func (c *Clients) DynamoDB(region string) *dynamodb.Client {
 
 // S3 is that of the region.
 func (c *Clients) S3(region string) *s3.Client {
-	return s3.NewFromConfig(c.in(region), func(o *s3.Options) { o.UsePathStyle = c.pathStyle })
+	return s3.NewFromConfig(c.in(region), func(o *s3.Options) { o.UsePathStyle = c.oneAddress })
 }
 
 // SecretsManager is that of the region.
@@ -148,7 +153,21 @@ func (c *Clients) SecretsManager(region string) *secretsmanager.Client {
 	return secretsmanager.NewFromConfig(c.in(region))
 }
 
-// Logs is CloudWatch Logs of the region.
+// Logs is CloudWatch Logs of the region. Two Live Tail sessions need a client
+// each: those of one client share a decoder without a lock (smithy-go v1.28.9).
 func (c *Clients) Logs(region string) *cloudwatchlogs.Client {
-	return cloudwatchlogs.NewFromConfig(c.in(region))
+	return cloudwatchlogs.NewFromConfig(c.in(region), func(o *cloudwatchlogs.Options) {
+		if c.oneAddress {
+			o.APIOptions = append(o.APIOptions, withoutHostPrefix)
+		}
+	})
+}
+
+// withoutHostPrefix sends what the SDK would send to stream-HOST, which is how
+// Live Tail is reached, to the host that is configured.
+func withoutHostPrefix(stack *middleware.Stack) error {
+	return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("tapctl:WithoutHostPrefix",
+		func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+			return next.HandleInitialize(smithyhttp.DisableEndpointHostPrefix(ctx, true), in)
+		}), middleware.Before)
 }

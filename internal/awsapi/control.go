@@ -40,7 +40,8 @@ const (
 	pkTopology = "topology"
 	pkLease    = "lease"
 	pkShift    = "shift"
-	pkHistory  = "history" // one item a shift that ended; sk is its id
+	pkHistory  = "history"  // one item a shift that ended; sk is its id
+	pkApproval = "approval" // one item a gate that was opened; sk is shift and step
 	skCurrent  = "current"
 	document   = "document" // attribute: the item's JSON
 )
@@ -130,6 +131,12 @@ func (c *Control) PutTopology(ctx context.Context, t topology.Topology) error {
 	item[document] = text(string(encoded))
 	_, err = c.clients.DynamoDB(c.home).PutItem(ctx, &dynamodb.PutItemInput{TableName: &c.table, Item: item})
 	return trouble("store the topology in table "+c.table, err)
+}
+
+// Forget removes the topology and the journal's newest shift, once what they
+// name has gone: the next deployment's dials are not theirs. The history stays.
+func (c *Control) Forget(ctx context.Context) error {
+	return errors.Join(c.deleteItem(ctx, pkTopology), c.deleteItem(ctx, pkShift))
 }
 
 func (c *Control) deleteItem(ctx context.Context, pk string) error {

@@ -210,6 +210,46 @@ func TestTopologyRoundTrip(t *testing.T) {
 	same(t, "topology", stored, ok[topology.Topology](t)(control.Topology(t.Context())))
 }
 
+// TestForget: what was destroyed leaves neither ids nor a target behind for what
+// is deployed next.
+func TestForget(t *testing.T) {
+	t.Parallel()
+	w, control := newControl(t)
+	held := ok[*awsapi.Held](t)(control.Take(t.Context(), w.lease("one"), w.clock.Now()))
+	if err := errors.Join(control.PutTopology(t.Context(), stored), held.Save(t.Context(), cutover.State{ID: "1", Phase: cutover.RolledBack}), control.Forget(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := control.Topology(t.Context()); !errors.Is(err, awsapi.ErrNoTopology) {
+		t.Errorf("the topology is still there: %v", err)
+	}
+	if s, found, err := control.Shift(t.Context()); found || err != nil {
+		t.Errorf("the shift is still there: %v, %v", s, err)
+	}
+	if past := ok[[]awsapi.Past](t)(control.History(t.Context(), 10)); len(past) != 1 {
+		t.Errorf("the history has gone: %v", past)
+	}
+}
+
+func TestApprovals(t *testing.T) {
+	t.Parallel()
+	w, control := newControl(t)
+	if by := ok[string](t)(control.ApprovedBy(t.Context(), "s1", 2)); by != "" {
+		t.Errorf("approved by %q before anybody did", by)
+	}
+	if err := control.Approve(t.Context(), "s1", 2, "ann", w.clock.Now()); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		shift string
+		step  int
+		want  string
+	}{{"s1", 2, "ann"}, {"s1", 3, ""}, {"s2", 2, ""}} {
+		if by := ok[string](t)(control.ApprovedBy(t.Context(), tt.shift, tt.step)); by != tt.want {
+			t.Errorf("step %d of %s is approved by %q, want %q", tt.step, tt.shift, by, tt.want)
+		}
+	}
+}
+
 func TestNoTable(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,6 +34,7 @@ import (
 	localddb "github.com/tapctl/tapctl/internal/localaws/dynamodb"
 	localiam "github.com/tapctl/tapctl/internal/localaws/iam"
 	locallambda "github.com/tapctl/tapctl/internal/localaws/lambda"
+	locallogs "github.com/tapctl/tapctl/internal/localaws/logs"
 	localr53 "github.com/tapctl/tapctl/internal/localaws/route53"
 	"github.com/tapctl/tapctl/internal/localaws/wire"
 	"github.com/tapctl/tapctl/internal/topology"
@@ -81,11 +83,18 @@ type world struct {
 	route53    *localr53.Service
 	cloudwatch *localcw.Service
 	dynamodb   *localddb.Service
+	logs       *locallogs.Service
+	gateway    *localapi.Service
+
+	// failing is the function, name and alias, that answers with an error.
+	failing atomic.Value
 
 	mu       sync.Mutex
 	requests []request
 	// before may refuse a request, or do something else first.
 	before func(request) error
+	// broken ends Live Tail's connections.
+	broken atomic.Bool
 	// released ends the requests that got no answer.
 	released chan struct{}
 }
@@ -98,6 +107,8 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, clock: clock.NewManual(start), released: make(chan struct{})}
 	w.cloudwatch = localcw.New(localcw.Options{Clock: w.clock})
 	w.dynamodb = localddb.New(localddb.Options{Clock: w.clock})
+	w.logs = locallogs.New(locallogs.Options{Clock: w.clock, Broken: func(string) bool { return w.broken.Load() }})
+	w.gateway = localapi.New(localapi.Options{Clock: w.clock, Seed: 1, StageUpdateDelay: -1, Logs: w.logs, Invoker: w})
 	w.route53 = localr53.New(localr53.Options{
 		Clock: w.clock, Seed: 1, AliasZoneID: localapi.HostedZoneID,
 		RegionOf: func(host string) (string, bool) {
@@ -107,8 +118,9 @@ func newWorld(t *testing.T) *world {
 		AddressOf: func(string) (netip.Addr, bool) { return netip.MustParseAddr("127.0.0.1"), true },
 	})
 	handlers := map[string]http.Handler{
-		"apigateway": localapi.New(localapi.Options{Clock: w.clock, Seed: 1}).Handler(),
+		"apigateway": w.gateway.Handler(),
 		"dynamodb":   w.dynamodb.Handler(),
+		"logs":       w.logs.Handler(),
 		"lambda":     locallambda.New(locallambda.Options{Clock: w.clock, Seed: 1}).Handler(),
 		"monitoring": w.cloudwatch.Handler(),
 		"route53":    w.route53.Handler(),
@@ -161,7 +173,7 @@ func protocolOf(service string) wire.Protocol {
 		return wire.QueryProtocol
 	case "monitoring":
 		return wire.CBORProtocol
-	case "dynamodb":
+	case "dynamodb", "logs":
 		return wire.JSONProtocol
 	default:
 		return wire.RESTJSONProtocol

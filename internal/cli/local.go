@@ -27,7 +27,7 @@ import (
 
 func (c *command) localCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "local", Short: "Run the embedded AWS and put faults into it"}
-	cmd.AddCommand(c.localUpCommand(), c.localEnvCommand(), c.localFaultCommand(), c.localResetCommand())
+	cmd.AddCommand(c.localUpCommand(), c.localEnvCommand(), c.localFaultCommand(), c.localAskedCommand(), c.localResetCommand())
 	return cmd
 }
 
@@ -300,9 +300,9 @@ func (c *command) localFault(cmd *cobra.Command, f fault.Fault, clear bool) erro
 		return err
 	}
 	if clear {
-		err = callLocal(cmd.Context(), http.MethodDelete, env.Endpoint+localaws.FaultsPath+"?region="+f.Region, nil)
+		err = callLocal(cmd.Context(), http.MethodDelete, env.Endpoint+localaws.FaultsPath+"?region="+f.Region, nil, nil)
 	} else {
-		err = callLocal(cmd.Context(), http.MethodPost, env.Endpoint+localaws.FaultsPath, f)
+		err = callLocal(cmd.Context(), http.MethodPost, env.Endpoint+localaws.FaultsPath, f, nil)
 	}
 	if err != nil {
 		return err
@@ -325,8 +325,8 @@ func orAll(region string) string {
 	return region
 }
 
-// callLocal talks to the embedded AWS itself.
-func callLocal(ctx context.Context, method, url string, body any) error {
+// callLocal talks to the embedded AWS itself; answer may be nil.
+func callLocal(ctx context.Context, method, url string, body, answer any) error {
 	encoded, err := json.Marshal(body)
 	if err != nil {
 		return err
@@ -344,6 +344,12 @@ func callLocal(ctx context.Context, method, url string, body any) error {
 		message, _ := io.ReadAll(io.LimitReader(response.Body, 4096))
 		return fmt.Errorf("ask the embedded AWS: %s: %s", response.Status, bytes.TrimSpace(message))
 	}
+	if answer == nil {
+		return nil
+	}
+	if err := json.NewDecoder(response.Body).Decode(answer); err != nil {
+		return fmt.Errorf("ask the embedded AWS: %w", err)
+	}
 	return nil
 }
 
@@ -356,7 +362,7 @@ func (c *command) localResetCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := callLocal(cmd.Context(), http.MethodPost, env.Endpoint+localaws.ResetPath, struct{}{}); err != nil {
+			if err := callLocal(cmd.Context(), http.MethodPost, env.Endpoint+localaws.ResetPath, struct{}{}, nil); err != nil {
 				return err
 			}
 			if err := os.RemoveAll(filepath.Join(c.state, "pulumi")); err != nil {

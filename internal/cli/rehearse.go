@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -14,11 +16,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tapctl/tapctl/internal/app"
+	"github.com/tapctl/tapctl/internal/bench"
 	"github.com/tapctl/tapctl/internal/clock"
 	"github.com/tapctl/tapctl/internal/config"
 	"github.com/tapctl/tapctl/internal/cutover"
 	"github.com/tapctl/tapctl/internal/localaws"
 	"github.com/tapctl/tapctl/internal/localaws/fault"
+	"github.com/tapctl/tapctl/internal/ramp"
 	"github.com/tapctl/tapctl/internal/rehearse"
 )
 
@@ -30,7 +34,16 @@ type rehearseAsk struct {
 	rate      float64
 	faultAt   float64
 	faultRate float64
-	scenarios []string
+	names     []string
+	scenarios []rehearse.Scenario
+}
+
+func scenarioNames() []string {
+	var names []string
+	for _, s := range rehearse.Scenarios(0, 0) {
+		names = append(names, s.Name)
+	}
+	return names
 }
 
 func (c *command) rehearseCommand() *cobra.Command {
@@ -40,10 +53,11 @@ func (c *command) rehearseCommand() *cobra.Command {
 		Short: "Deploy, shift, break and roll back against the embedded AWS, under traffic, and score it",
 		Long: `rehearse starts an embedded AWS of its own, deploys both cells, lets clients
 call the public name (they resolve it through the real DNS server, honour TTLs
-and keep connections), and plays scenarios: a clean shift to 100 percent, and a
-shift into a green that turns bad. It ends with a score per scenario, and exits
-0 only if no request failed that an injected fault does not explain and the bad
-green was sent back.`,
+and keep connections), and plays scenarios: a clean shift to 100 percent, and
+shifts into greens that are bad in one way or another. It ends with a score per
+scenario, and exits 0 only if no request failed that an injected fault does not
+explain and each shift ended as it has to. bad-code is compared with what the
+model of 'tapctl bench harm' expects at the same rate.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.rehearse(cmd, ask) },
 	}
 	flags := cmd.Flags()
@@ -53,15 +67,14 @@ green was sent back.`,
 	flags.Float64Var(&ask.rate, "rate", 60, "requests a second of real time, all clients together")
 	flags.Float64Var(&ask.faultAt, "fault-at", 4, "exposure in percent at which green turns bad")
 	flags.Float64Var(&ask.faultRate, "fault-rate", 0.5, "share of green's own answers that then fail")
-	flags.StringSliceVar(&ask.scenarios, "scenario", []string{rehearse.Clean, rehearse.Bad}, "what to play: clean, bad")
+	flags.StringSliceVar(&ask.names, "scenario", []string{rehearse.Clean, rehearse.Bad}, "what to play: "+strings.Join(scenarioNames(), ", "))
 	return cmd
 }
 
 func (c *command) rehearse(cmd *cobra.Command, ask rehearseAsk) error {
-	for _, name := range ask.scenarios {
-		if name != rehearse.Clean && name != rehearse.Bad {
-			return &usageError{cmd.CommandPath(), fmt.Errorf("--scenario %q: want clean or bad", name)}
-		}
+	var err error
+	if ask.scenarios, err = rehearse.Find(rehearse.Scenarios(ask.faultRate, cutover.Percent(ask.faultAt)), ask.names); err != nil {
+		return &usageError{cmd.CommandPath(), err}
 	}
 	if ask.clients < 1 || ask.clients > 1000 || ask.rate <= 0 || ask.rate > 2000 {
 		return &usageError{cmd.CommandPath(), errors.New("want 1 to 1000 --clients and a --rate above 0 and at most 2000: the load stays on this machine")}
@@ -119,14 +132,15 @@ func (c *command) stage(ctx context.Context, dir string, ask rehearseAsk) (*rehe
 	if !readableFile(c.configFile) {
 		inside.configFile = files.config
 	}
-	cfg, err := inside.load(map[string]any{
+	over := map[string]any{
 		"aws.endpoint_url": env.Endpoint, "aws.dns_server": env.DNSServer, "aws.https_port": env.HTTPSPort, "aws.ca_bundle": env.CAFile,
 		"infra.provider": "local", "infra.backend_url": "file://" + env.StateDir, "function.architecture": variables["TAPCTL_FUNCTION_ARCHITECTURE"],
-	})
+	}
+	cfg, err := inside.load(over)
 	if err != nil {
 		return nil, rehearse.Plan{}, errors.Join(err, server.Close())
 	}
-	op, err := inside.operator(ctx, cfg)
+	op, err := inside.operator(ctx, cfg, over)
 	if err != nil {
 		return nil, rehearse.Plan{}, errors.Join(err, server.Close())
 	}
@@ -140,19 +154,37 @@ func (c *command) stage(ctx context.Context, dir string, ask rehearseAsk) (*rehe
 			Operator: op, Saboteur: &saboteur{ctx: ctx, endpoint: env.Endpoint, cfg: cfg, op: op}, Clock: server.Clock(), Tell: c.emit,
 			Target: rehearse.Target{Host: cfg.Domain.Name, DNSServer: env.DNSServer, Port: env.HTTPSPort, Roots: roots, Clock: server.Clock()},
 		}}, rehearse.Plan{
-			Load:    rehearse.Load{Clients: ask.clients, Rate: ask.rate, Seed: ask.seed, ConnectionLife: 2 * time.Minute},
-			FaultAt: cutover.Percent(ask.faultAt), FaultRate: ask.faultRate, Scenarios: ask.scenarios,
+			Load:      rehearse.Load{Clients: ask.clients, Rate: ask.rate, Seed: ask.seed, ConnectionLife: 2 * time.Minute},
+			Scenarios: ask.scenarios, Model: model(cfg),
 		}, nil
+}
+
+// model is the harm benchmark's, for the budget that the configuration has.
+func model(cfg config.Config) rehearse.Model {
+	const releases = 200
+	return func(s rehearse.Scenario, rate float64) rehearse.Forecast {
+		lags := bench.Lags{Telemetry: 5 + int(cfg.Evidence.Poll.Seconds()), Undo: 5}
+		budget := ramp.Default(rate, time.Duration(lags.Telemetry+lags.Undo)*time.Second)
+		budget.Harm, budget.Tolerated = cfg.Shift.HarmBudget, cfg.Evidence.ToleratedRatio
+		world := bench.World{Name: s.Name, RPS: rate, Base: cfg.Evidence.SLO / 3, Green: s.Fault.Rate}
+		f := bench.Predict(world, lags, budget, releases)
+		forecast := rehearse.Forecast{Rate: rate, HarmedMean: f.HarmedMean, HarmedP95: f.HarmedP95}
+		if !math.IsNaN(f.RestoreMedian) {
+			forecast.RestoreS = &f.RestoreMedian
+		}
+		return forecast
+	}
 }
 
 // operator is tapctl's own use-cases as the rehearsal calls them.
 type operator struct {
 	command *command
+	over    map[string]any // of every configuration
 	cfg     config.Config
 	app     *app.App
 }
 
-func (c *command) operator(ctx context.Context, cfg config.Config) (*operator, error) {
+func (c *command) operator(ctx context.Context, cfg config.Config, over map[string]any) (*operator, error) {
 	// The SDK reads the credentials from the process's environment.
 	for _, v := range []variable{{"AWS_ACCESS_KEY_ID", "local"}, {"AWS_SECRET_ACCESS_KEY", "local"}, {"AWS_SESSION_TOKEN", ""}, {"AWS_PROFILE", ""}} {
 		if err := os.Setenv(v.Name, v.Value); err != nil {
@@ -163,31 +195,47 @@ func (c *command) operator(ctx context.Context, cfg config.Config) (*operator, e
 	if err != nil {
 		return nil, err
 	}
-	return &operator{c, cfg, a}, nil
+	return &operator{c, over, cfg, a}, nil
+}
+
+// with is the same application with more keys laid over its configuration.
+func (o *operator) with(over map[string]any) (app.App, error) {
+	all := maps.Clone(o.over)
+	maps.Copy(all, over)
+	cfg, err := o.command.load(all)
+	a := *o.app
+	a.Config = cfg
+	return a, err
 }
 
 // Deploy implements rehearse.Operator.
-func (o *operator) Deploy(ctx context.Context) error {
+func (o *operator) Deploy(ctx context.Context, over map[string]any) error {
+	a, err := o.with(over)
+	if err != nil {
+		return err
+	}
 	ask := app.DeployAsk{Cells: "all"}
-	var err error
-	if ask.API, err = artifact(o.cfg.Function.API); err != nil {
+	if ask.API, err = artifact(a.Config.Function.API); err != nil {
 		return err
 	}
-	if ask.Forward, err = artifact(o.cfg.Function.Forward); err != nil {
+	if ask.Forward, err = artifact(a.Config.Function.Forward); err != nil {
 		return err
 	}
-	if ask.Runner, err = o.command.runner(ctx, o.cfg); err != nil {
+	if ask.Runner, err = o.command.runner(ctx, a.Config); err != nil {
 		return err
 	}
-	_, err = o.app.Deploy(ctx, ask)
+	_, err = a.Deploy(ctx, ask)
 	return err
 }
 
 // Shift implements rehearse.Operator.
-func (o *operator) Shift(ctx context.Context, tell func(cutover.Event)) (string, error) {
-	a := *o.app
-	a.Emit = tell
-	s := o.cfg.Shift
+func (o *operator) Shift(ctx context.Context, over map[string]any, tell func(cutover.Event)) (string, error) {
+	a, err := o.with(over)
+	if err != nil {
+		return "", err
+	}
+	a.Emit, a.Started = tell, a.Clock.Now()
+	s := a.Config.Shift
 	done, err := a.Shift(ctx, app.ShiftAsk{Ask: cutover.Ask{Step: cutover.Percent(s.Step), To: cutover.Percent(s.To), MaxExposure: cutover.Percent(s.MaxExposure)}})
 	return done.Outcome, err
 }
@@ -213,15 +261,27 @@ type saboteur struct {
 }
 
 // Inject implements rehearse.Saboteur.
-func (s *saboteur) Inject(rate float64) (string, error) {
-	f := fault.Fault{Region: s.cfg.TargetRegion, Kind: fault.Error, Target: fault.DefaultTarget(fault.Error), Rate: rate}
-	what := fmt.Sprintf("%.0f%% of the answers of green's own function fail (%s, target %s)", 100*rate, f.Region, f.Target)
-	return what, callLocal(s.ctx, "POST", s.endpoint+localaws.FaultsPath, f)
+func (s *saboteur) Inject(f rehearse.Fault) (string, error) {
+	region, whose := s.cfg.TargetRegion, "green's own function"
+	if f.Both {
+		region, whose = "*", "both sides' function"
+	}
+	struck, what := fault.Fault{Region: region, Rate: f.Rate}, ""
+	switch f.Kind {
+	case rehearse.Errors:
+		struck.Kind, what = fault.Error, fmt.Sprintf("%.0f%% of the answers of %s fail", 100*f.Rate, whose)
+	case rehearse.Slow:
+		struck.Kind, struck.Latency, what = fault.Latency, f.Late, fmt.Sprintf("%.0f%% of the answers of %s come %v late", 100*f.Rate, whose, f.Late)
+	case rehearse.Down:
+		struck.Kind, what = fault.RegionDown, "the region does not answer"
+	}
+	struck.Target = fault.DefaultTarget(struck.Kind)
+	return fmt.Sprintf("%s (%s, target %s)", what, struck.Region, struck.Target), callLocal(s.ctx, "POST", s.endpoint+localaws.FaultsPath, struck, nil)
 }
 
 // Clear implements rehearse.Saboteur.
 func (s *saboteur) Clear() error {
-	return callLocal(s.ctx, "DELETE", s.endpoint+localaws.FaultsPath, nil)
+	return callLocal(s.ctx, "DELETE", s.endpoint+localaws.FaultsPath, nil, nil)
 }
 
 // FrontDoor implements rehearse.Saboteur.
@@ -252,6 +312,13 @@ func (c *command) printScores(scores []rehearse.Score, ask rehearseAsk, took tim
 			c.printf("      injected: %s\n", strings.Join(s.Faults, "; "))
 			c.printf("      caught at exposure %s%%, detected after %s s, restored after %s s (its clock, %vx)\n",
 				optional(s.ExposureAtDetection), optional(s.DetectSeconds), optional(s.RestoreSeconds), ask.speed)
+		}
+		if m := s.Model; m != nil {
+			times := "-"
+			if m.Ratio != nil {
+				times = fmt.Sprintf("%.1f", *m.Ratio)
+			}
+			c.printf("      the model expects %.1f harmed (95%%: at most %.0f) at %.2f requests a second: measured %s times that\n", m.HarmedMean, m.HarmedP95, m.Rate, times)
 		}
 		if s.FirstFailure != "" {
 			c.printf("      first failure no fault explains: %s\n", s.FirstFailure)

@@ -32,6 +32,7 @@ or the local copy); it consults no alarm and waits for no lease.`,
 	}
 	cmd.Flags().BoolVar(&ask.DryRun, "dry-run", false, "show where traffic would go")
 	cmd.Flags().BoolVar(&ask.ToBlue, "to-blue", false, "send every user to blue, whatever the last shift started from")
+	cmd.Flags().BoolVar(&ask.Shaped, "shaped", false, "take users back in the portions of shift.retreat_step, for a blue that all at once would overload")
 	return cmd
 }
 

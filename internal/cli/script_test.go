@@ -24,7 +24,7 @@ var update = flag.Bool("update", false, "rewrite the golden files inside the scr
 func TestMain(m *testing.M) {
 	// The commands below read the embedded AWS through the SDK.
 	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_PROFILE": "", "AWS_SESSION_TOKEN": ""} {
-		if filepath.Base(os.Args[0]) == "tapctl" {
+		if base := filepath.Base(os.Args[0]); base == "tapctl" || base == "environ" {
 			break // only of the tests' own process
 		}
 		if err := os.Setenv(name, value); err != nil {
@@ -67,6 +67,10 @@ func TestScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	bin := filepath.Dir(path)
+	wd, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
 	slots := make(chan struct{}, atOnce)
 	testscript.Run(t, testscript.Params{
 		Dir: scripts, UpdateScripts: *update, RequireExplicitExec: true, RequireUniqueNames: true,
@@ -86,6 +90,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("TAPCTL_HOME", home)
 			env.Setenv("SPEED", "120")
 			env.Setenv("BIN", bin)
+			env.Setenv("ASSUMPTIONS", filepath.Join(wd, "..", "..", "docs", "assumptions.md"))
 			env.Setenv("missing", fmt.Sprint(missing))
 			all := processes{}
 			env.Values[processesKey{}] = all

@@ -22,7 +22,8 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"exitcode": exitcode, "oneerror": oneerror, "json": jsonFields, "pick": pick, "normal": normal,
 	"start": start, "await": await, "signal": signal, "finish": finish, "until": until,
 	"localenv": localenv, "ports": ports, "dns": dnsShare, "weights": weights, "world": world, "get": get, "changed": changed,
-	"left": left, "website": website, "object": object, "nowhere": nowhere, "detach": detach, "records": records, "versions": versions,
+	"left": left, "website": website, "object": object, "nowhere": nowhere, "detach": detach, "records": records, "versions": versions, "harms": harms,
+	"role": role, "assume": assume, "used": used, "blink": blink,
 }
 
 // want ends the script where its line cannot be understood.

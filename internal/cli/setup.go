@@ -73,7 +73,7 @@ func (c *command) app(ctx context.Context, cfg config.Config) (*app.App, error) 
 	}
 	owner, url := c.owner()
 	return &app.App{
-		Config: cfg, Clients: clients, Clock: k, Emit: c.emit, Owner: owner, RunURL: url, StateDir: c.state, Stop: c.Stop,
+		Config: cfg, Clients: clients, Clock: k, Emit: c.emit, Owner: owner, RunURL: url, StateDir: c.state, Stop: c.Stop, Started: k.Now(),
 	}, nil
 }
 

@@ -17,37 +17,64 @@ func (c *command) shiftCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "shift",
 		Short: "Move traffic to green step by step, watching; go back when it is unhealthy",
-		Long: `shift moves both dials from where they stand to --to percent, waits for Route
-53 and for resolvers, watches alarms and its own probes for --bake, and goes on
-only while the verdict is healthy. A red alarm sends everybody back (exit 4).
-At 100 percent green's version is promoted.`,
+		Long: `shift probes green's candidate, moves the dials from where they stand to --to
+percent, waits for Route 53 and for resolvers, watches alarms, green's requests
+and its own probes for --bake, and goes on only while the verdict is healthy. A
+green that is worse than blue sends everybody back (exit 4). At 100 percent
+green's version is promoted.
+
+--plan lockstep turns both dials together: exposure 1, 4, 9 ... 100 percent.
+dns-first moves the whole entrance while the forwarder answers, then the users.
+budget does so too, and takes users only as fast as the evidence so far keeps a
+bad green from harming more than shift.harm_budget requests. A path names a file
+of steps and pauses. 'tapctl plan' shows what each would do.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !slices.Contains([]cutover.Via{cutover.ViaBoth, cutover.ViaDNS, cutover.ViaCanary}, cutover.Via(via)) {
-				return &usageError{cmd.CommandPath(), fmt.Errorf("--via %q: want both, dns or canary", via)}
+			if err := viaOf(cmd, via, &ask); err != nil {
+				return err
 			}
-			ask.Ask.Via = cutover.Via(via)
 			return c.shift(cmd, ask)
 		},
 	}
+	planFlags(cmd, &via, &ask)
 	flags := cmd.Flags()
-	flags.Float64("step", 0, "percent per step (shift.step)")
-	flags.Float64("to", 0, "percent to end at (shift.to)")
-	flags.Duration("bake", 0, "how long a step is watched (shift.bake)")
-	flags.Float64("max-exposure", 0, "cap on the percent of users on green's code (shift.max_exposure)")
 	flags.String("on-signal", "", "rollback or hold (shift.on_signal)")
-	flags.String("on-alarm-at-start", "", "refuse or ignore (shift.on_alarm_at_start)")
-	flags.StringVar(&via, "via", "both", "which dials to turn: both, dns or canary")
+	flags.String("on-alarm-at-start", "", "refuse, baseline or ignore (shift.on_alarm_at_start)")
+	flags.String("on-incident", "", "rollback or freeze (shift.on_incident)")
+	flags.String("on-inconclusive", "", "rollback or hold, without a verdict (shift.on_inconclusive)")
 	flags.BoolVar(&ask.Once, "once", false, "do one step and hold")
 	flags.BoolVar(&ask.Resume, "resume", false, "take up the shift that is open")
-	flags.BoolVar(&ask.NoPromote, "no-promote", false, "stay at 100 percent without promoting")
 	flags.BoolVar(&ask.DryRun, "dry-run", false, "show the steps")
 	return cmd
 }
 
+// planFlags are what shapes the plan of a shift.
+func planFlags(cmd *cobra.Command, via *string, ask *app.ShiftAsk) {
+	flags := cmd.Flags()
+	flags.String("plan", "", "lockstep, dns-first, budget, or the path of a plan's file (shift.plan)")
+	flags.Float64("step", 0, "percent per step (shift.step)")
+	flags.Float64("to", 0, "percent to end at (shift.to)")
+	flags.Duration("bake", 0, "how long a step is watched (shift.bake)")
+	flags.Float64("max-exposure", 0, "cap on the percent of users on green's code (shift.max_exposure)")
+	flags.Float64("harm-budget", 0, "requests that a bad green may harm by a budget plan (shift.harm_budget)")
+	flags.String("approve", "", "exposures, in percent, that need 'tapctl approve' to go beyond: 10,50 (shift.approve)")
+	flags.Duration("job-timeout", 0, "how long this process may run: no step that would outlive it is begun (shift.job_timeout)")
+	flags.StringVar(via, "via", "both", "which dials to turn: both, dns or canary")
+	flags.BoolVar(&ask.NoPromote, "no-promote", false, "stay at 100 percent without promoting")
+}
+
+func viaOf(cmd *cobra.Command, via string, ask *app.ShiftAsk) error {
+	if !slices.Contains([]cutover.Via{cutover.ViaBoth, cutover.ViaDNS, cutover.ViaCanary}, cutover.Via(via)) {
+		return &usageError{cmd.CommandPath(), fmt.Errorf("--via %q: want both, dns or canary", via)}
+	}
+	ask.Ask.Via = cutover.Via(via)
+	return nil
+}
+
 // shiftOverrides are the flags that are configuration keys.
 var shiftOverrides = map[string]string{
-	"step": "shift.step", "to": "shift.to", "bake": "shift.bake", "max-exposure": "shift.max_exposure",
-	"on-signal": "shift.on_signal", "on-alarm-at-start": "shift.on_alarm_at_start",
+	"plan": "shift.plan", "harm-budget": "shift.harm_budget", "step": "shift.step", "to": "shift.to", "bake": "shift.bake", "max-exposure": "shift.max_exposure",
+	"on-signal": "shift.on_signal", "on-alarm-at-start": "shift.on_alarm_at_start", "on-incident": "shift.on_incident",
+	"on-inconclusive": "shift.on_inconclusive", "approve": "shift.approve", "job-timeout": "shift.job_timeout",
 }
 
 func overridesOf(cmd *cobra.Command, keys map[string]string) map[string]any {
@@ -60,17 +87,22 @@ func overridesOf(cmd *cobra.Command, keys map[string]string) map[string]any {
 	return overrides
 }
 
-func (c *command) shift(cmd *cobra.Command, ask app.ShiftAsk) error {
+// shifter wires one run and completes what it is asked.
+func (c *command) shifter(cmd *cobra.Command, ask *app.ShiftAsk) (*app.App, error) {
 	cfg, err := c.load(overridesOf(cmd, shiftOverrides))
 	if err != nil {
-		return err
-	}
-	a, err := c.app(cmd.Context(), cfg)
-	if err != nil {
-		return err
+		return nil, err
 	}
 	ask.Ask.Step, ask.Ask.To = cutover.Percent(cfg.Shift.Step), cutover.Percent(cfg.Shift.To)
 	ask.Ask.MaxExposure = cutover.Percent(cfg.Shift.MaxExposure)
+	return c.app(cmd.Context(), cfg)
+}
+
+func (c *command) shift(cmd *cobra.Command, ask app.ShiftAsk) error {
+	a, err := c.shifter(cmd, &ask)
+	if err != nil {
+		return err
+	}
 	done, err := a.Shift(cmd.Context(), ask)
 	if err != nil {
 		return err

@@ -237,7 +237,44 @@ func (c Config) checkShift(k *checker) {
 	k.duration("shift.hold_timeout", c.Shift.HoldTimeout, time.Second, 24*time.Hour)
 	k.duration("shift.poll", c.Shift.Poll, time.Second, 5*time.Minute)
 	k.oneOf("shift.on_signal", c.Shift.OnSignal, "rollback", "hold")
-	k.oneOf("shift.on_alarm_at_start", c.Shift.OnAlarmAtStart, "refuse", "ignore")
+	k.oneOf("shift.on_alarm_at_start", c.Shift.OnAlarmAtStart, "refuse", "baseline", "ignore")
+	k.duration("shift.canary_settle", c.Shift.CanarySettle, 0, time.Hour)
+	c.checkPolicies(k)
+}
+
+func (c Config) checkPolicies(k *checker) {
+	s := c.Shift
+	if path := s.PlanFile(); path != "" {
+		if _, err := os.Stat(path); err != nil {
+			k.add("shift.plan", s.Plan, "want lockstep, dns-first, budget, or the path of a plan's file: %v", err)
+		}
+	}
+	k.between("shift.harm_budget", s.HarmBudget, 0.1, 1e6)
+	k.between("shift.rate", s.Rate, 0, 1e7)
+	k.oneOf("shift.on_incident", s.OnIncident, "rollback", "freeze")
+	k.oneOf("shift.on_shared_incident", s.OnSharedIncident, "hold", "rollback")
+	k.oneOf("shift.on_inconclusive", s.OnInconclusive, "rollback", "hold")
+	k.oneOf("lease.on_expired", c.Lease.OnExpired, "refuse", "finish", "revert")
+	if s.OnIncident == "freeze" {
+		if s.OnSignal == "rollback" {
+			k.add("shift.on_signal", s.OnSignal, "must be hold while shift.on_incident is freeze: a cancelled job would go back")
+		}
+		if c.Lease.OnExpired == "revert" {
+			k.add("lease.on_expired", c.Lease.OnExpired, "must be refuse or finish while shift.on_incident is freeze: the next run would go back")
+		}
+	}
+	for i, exposure := range s.Approve {
+		k.between("shift.approve", exposure, 0, 99.99)
+		if i > 0 && exposure <= s.Approve[i-1] {
+			k.add("shift.approve", exposure, "want growing exposures")
+		}
+	}
+	k.duration("shift.approve_timeout", s.ApproveTimeout, time.Minute, 30*24*time.Hour)
+	k.between("shift.retreat_step", s.RetreatStep, 0, 100)
+	k.duration("shift.retreat_pause", s.RetreatPause, time.Second, time.Hour)
+	if s.JobTimeout != 0 {
+		k.duration("shift.job_timeout", s.JobTimeout, time.Minute, 7*24*time.Hour)
+	}
 }
 
 func (c Config) checkRest(k *checker) {
@@ -247,7 +284,13 @@ func (c Config) checkRest(k *checker) {
 	}
 	k.between("probe.count", float64(c.Probe.Count), 1, 100)
 	k.duration("probe.timeout", c.Probe.Timeout, 100*time.Millisecond, time.Minute)
+	for _, path := range c.Probe.Paths {
+		if !pathPattern.MatchString(path) {
+			k.add("probe.paths", path, "want a path starting with /, of letters, digits and . _ ~ - /")
+		}
+	}
 	k.between("probe.max_failures", float64(c.Probe.MaxFailures), 0, 1000)
+	c.checkEvidence(k)
 	k.between("alarms.lambda_errors", c.Alarms.LambdaErrors, 0.001, 1e9)
 	k.duration("alarms.lambda_duration", c.Alarms.LambdaDuration, time.Millisecond, 15*time.Minute)
 	k.between("alarms.api_4xx", c.Alarms.API4XX, 0.001, 1e9)
@@ -261,6 +304,18 @@ func (c Config) checkRest(k *checker) {
 	k.oneOf("infra.provider", c.Infra.Provider, "auto", "aws", "local")
 	k.duration("infra.timeout", c.Infra.Timeout, time.Minute, 6*time.Hour)
 	c.checkAWS(k)
+}
+
+func (c Config) checkEvidence(k *checker) {
+	e := c.Evidence
+	k.duration("evidence.lag", e.Lag, 0, 10*time.Minute)
+	k.duration("evidence.poll", e.Poll, time.Second, time.Minute)
+	k.duration("evidence.silent", e.Silent, time.Second, time.Hour)
+	k.between("evidence.alpha", e.Alpha, 1e-6, 0.2)
+	k.between("evidence.tolerated_ratio", e.ToleratedRatio, 1, 10)
+	k.between("evidence.slo", e.SLO, 0.0001, 0.3)
+	k.duration("evidence.slow", e.Slow, 0, time.Minute)
+	k.between("evidence.min_requests", float64(e.MinRequests), 1, 1e6)
 }
 
 func (c Config) checkAWS(k *checker) {

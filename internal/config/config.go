@@ -26,6 +26,7 @@ type Config struct {
 	Shift    Shift    `mapstructure:"shift"`
 	Lease    Lease    `mapstructure:"lease"`
 	Probe    Probe    `mapstructure:"probe"`
+	Evidence Evidence `mapstructure:"evidence"`
 	Alarms   Alarms   `mapstructure:"alarms"`
 	Brake    Brake    `mapstructure:"brake"`
 	Retire   Retire   `mapstructure:"retire"`
@@ -113,22 +114,68 @@ type Function struct {
 
 // Shift is the default plan of a shift. Percents are 0..100.
 type Shift struct {
-	Step           float64       `mapstructure:"step"`              // percent per step
-	To             float64       `mapstructure:"to"`                // where the last step ends
-	Bake           time.Duration `mapstructure:"bake"`              // time a step is watched
-	Settle         time.Duration `mapstructure:"settle"`            // after INSYNC: TTL plus metric delay
-	SyncTimeout    time.Duration `mapstructure:"sync_timeout"`      // longest wait for INSYNC
-	HoldTimeout    time.Duration `mapstructure:"hold_timeout"`      // longest time without a verdict before a retreat
-	Poll           time.Duration `mapstructure:"poll"`              // between two looks
-	MaxExposure    float64       `mapstructure:"max_exposure"`      // cap on the share of users on green's code
+	// Plan is lockstep, dns-first, budget, or the path of a plan's file.
+	Plan string `mapstructure:"plan"`
+	// HarmBudget is how many requests a bad green may harm by a budget plan;
+	// Rate is everybody's requests a second, 0 asks CloudWatch.
+	HarmBudget  float64       `mapstructure:"harm_budget"`
+	Rate        float64       `mapstructure:"rate"`
+	Step        float64       `mapstructure:"step"`         // percent per step
+	To          float64       `mapstructure:"to"`           // where the last step ends
+	Bake        time.Duration `mapstructure:"bake"`         // time a step is watched
+	Settle      time.Duration `mapstructure:"settle"`       // after INSYNC: TTL plus metric delay
+	SyncTimeout time.Duration `mapstructure:"sync_timeout"` // longest wait for INSYNC
+	HoldTimeout time.Duration `mapstructure:"hold_timeout"` // longest time without a verdict before a retreat
+	Poll        time.Duration `mapstructure:"poll"`         // between two looks
+	MaxExposure float64       `mapstructure:"max_exposure"` // cap on the share of users on green's code
+	// CanarySettle is Settle for a step that turns the canary alone: there is
+	// no answer of DNS to forget, only API Gateway's own delay.
+	CanarySettle   time.Duration `mapstructure:"canary_settle"`
 	OnSignal       string        `mapstructure:"on_signal"`         // rollback | hold
-	OnAlarmAtStart string        `mapstructure:"on_alarm_at_start"` // refuse | ignore
+	OnAlarmAtStart string        `mapstructure:"on_alarm_at_start"` // refuse | baseline | ignore
+	OnIncident     string        `mapstructure:"on_incident"`       // rollback | freeze
+	// OnSharedIncident is about a green that fails while blue fails too: hold
+	// (for hold_timeout at most) | rollback.
+	OnSharedIncident string `mapstructure:"on_shared_incident"`
+	OnInconclusive   string `mapstructure:"on_inconclusive"` // rollback | hold, once hold_timeout passed without a verdict
+	// Approve are the exposures, in percent, that a step may not go beyond
+	// until somebody has approved it.
+	Approve          []float64     `mapstructure:"approve"`
+	ApprovePromotion bool          `mapstructure:"approve_promotion"`
+	ApproveTimeout   time.Duration `mapstructure:"approve_timeout"` // nobody answering that long is a no
+	// RetreatStep is how many percent of green's requests go back at once, 0
+	// is all; RetreatPause is between two such portions.
+	RetreatStep  float64       `mapstructure:"retreat_step"`
+	RetreatPause time.Duration `mapstructure:"retreat_pause"`
+	// JobTimeout is how long this process may run, 0 is for ever: a step that
+	// would outlive it is not begun.
+	JobTimeout time.Duration `mapstructure:"job_timeout"`
+}
+
+// The plans that have a name.
+const (
+	PlanLockstep = "lockstep"  // both dials together
+	PlanDNSFirst = "dns-first" // the entrance, then the users
+	PlanBudget   = "budget"    // dns first, then as evidence and a budget of harm allow
+)
+
+// PlanFile is the path of the plan's file, "" where the plan has a name.
+func (s Shift) PlanFile() string {
+	switch s.Plan {
+	case PlanLockstep, PlanDNSFirst, PlanBudget:
+		return ""
+	default:
+		return s.Plan
+	}
 }
 
 // Lease bounds how long a dead runner keeps others out.
 type Lease struct {
 	TTL       time.Duration `mapstructure:"ttl"`
 	Heartbeat time.Duration `mapstructure:"heartbeat"`
+	// OnExpired is what a shift does about one whose runner died: refuse (and
+	// say which commands help), finish it, or revert it.
+	OnExpired string `mapstructure:"on_expired"`
 }
 
 // Probe is tapctl's own traffic at green, which judges a step even when no
@@ -137,6 +184,29 @@ type Probe struct {
 	Count       int           `mapstructure:"count"`        // requests per poll
 	Timeout     time.Duration `mapstructure:"timeout"`      // real time
 	MaxFailures int           `mapstructure:"max_failures"` // more than this in one step is a red step
+	// Preflight invokes the candidate itself, a few hundred times, before the
+	// first user reaches it; Paths are what is asked for, the health path where
+	// there is none.
+	Preflight bool     `mapstructure:"preflight"`
+	Paths     []string `mapstructure:"paths"`
+}
+
+// Evidence is how the requests in green's access log are judged, the canary's
+// against the base side's.
+type Evidence struct {
+	Enabled bool          `mapstructure:"enabled"`
+	Lag     time.Duration `mapstructure:"lag"`    // until dials act; requests of before are not counted
+	Poll    time.Duration `mapstructure:"poll"`   // between two looks while a budget plan exposes users
+	Silent  time.Duration `mapstructure:"silent"` // without any request for longer, nothing is known
+	// Alpha is the probability, over a whole shift, of sending a good green back.
+	Alpha          float64 `mapstructure:"alpha"`
+	ToleratedRatio float64 `mapstructure:"tolerated_ratio"` // of green's share of failures to blue's
+	// SLO is the tolerated share of failures, 0..1, where there is no blue to
+	// compare with.
+	SLO float64 `mapstructure:"slo"`
+	// Slow counts a slower answer as a failure; 0 is never.
+	Slow        time.Duration `mapstructure:"slow"`
+	MinRequests int           `mapstructure:"min_requests"` // of the canary, for a step to count as measured
 }
 
 // Alarms are the thresholds of the alarms (defaults: product.md section 3).
@@ -187,12 +257,16 @@ func Defaults() Config {
 		Assets: Assets{IndexDocument: "index.html", ErrorDocument: "404.html", CacheControl: "public, max-age=300", OldVersionDays: 30},
 		Retire: Retire{After: 24 * time.Hour, Quiet: 15 * time.Minute, MaxRequests: 5},
 		Shift: Shift{
-			Step: 10, To: 100, Bake: 5 * time.Minute, Settle: 2 * time.Minute, SyncTimeout: 5 * time.Minute,
+			Plan: PlanLockstep, HarmBudget: 5, Step: 10, To: 100, Bake: 5 * time.Minute, Settle: 2 * time.Minute, SyncTimeout: 5 * time.Minute,
 			HoldTimeout: 10 * time.Minute, Poll: 15 * time.Second, MaxExposure: 100,
-			OnSignal: "rollback", OnAlarmAtStart: "refuse",
+			CanarySettle: time.Minute, OnSignal: "rollback", OnAlarmAtStart: "refuse", OnIncident: "rollback", OnInconclusive: "rollback", OnSharedIncident: "hold",
+			Approve: []float64{}, ApproveTimeout: time.Hour, RetreatPause: 30 * time.Second,
 		},
-		Lease:  Lease{TTL: 10 * time.Minute, Heartbeat: time.Minute},
-		Probe:  Probe{Count: 5, Timeout: 5 * time.Second, MaxFailures: 2},
+		Lease: Lease{TTL: 10 * time.Minute, Heartbeat: time.Minute, OnExpired: "refuse"},
+		Probe: Probe{Count: 5, Timeout: 5 * time.Second, MaxFailures: 2, Preflight: true, Paths: []string{}},
+		Evidence: Evidence{
+			Enabled: true, Lag: 10 * time.Second, Poll: 2 * time.Second, Silent: time.Minute, Alpha: 0.01, ToleratedRatio: 1.5, SLO: 0.01, MinRequests: 1,
+		},
 		Alarms: Alarms{LambdaErrors: 1, LambdaDuration: 3 * time.Second, API4XX: 5, API5XX: 1, API5XXRate: 0.05, APILatency: 2 * time.Second, DynamoDBThrottles: 1},
 		Logs:   Logs{RetentionDays: 30},
 		Infra:  Infra{Provider: "auto", Timeout: 30 * time.Minute},

@@ -293,8 +293,13 @@ func flattenInto(flat map[string]any, prefix string, v reflect.Value) {
 }
 
 func (c *Config) resolvePaths(dir string, inFile func(key string) bool) error {
+	plan := c.Shift.PlanFile()
+	if plan != "" {
+		defer func() { c.Shift.Plan = plan }()
+	}
 	for key, path := range map[string]*string{
 		"function.api": &c.Function.API, "function.forward": &c.Function.Forward, "aws.ca_bundle": &c.AWS.CABundle, "infra.pulumi": &c.Infra.Pulumi,
+		"shift.plan": &plan,
 	} {
 		if *path == "" {
 			continue

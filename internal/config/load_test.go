@@ -197,6 +197,9 @@ var values = map[string]valueRow{
 	}},
 	"function.timeout":     {[]string{"1s", "29s"}, map[string]string{"30s": "want 1s to 29s", "999ms": "want 1s to 29s", "10": wantDuration, "ten": wantDuration}},
 	"function.health_path": {[]string{"/", "/a/b"}, map[string]string{"healthz": "starting with /", `""`: "starting with /", `"/a b"`: "starting with /", `"/a?b"`: "starting with /", `"/*"`: "starting with /"}},
+	"shift.plan":           {[]string{"lockstep", "dns-first", "budget", "tapctl.yaml"}, map[string]string{"fast": "want lockstep, dns-first, budget, or the path", "[a]": wantText}},
+	"shift.harm_budget":    {[]string{"0.1", "20"}, map[string]string{"0": "want 0.1 to", "some": wantNumber}},
+	"shift.rate":           {[]string{"0", "1000"}, map[string]string{"-1": "want 0 to", "high": wantNumber}},
 	"shift.step": {[]string{"1", "100", `"25"`, "10.0"}, map[string]string{
 		"0": "want 1 to 100", "101": "want 1 to 100", "-10": "want 1 to 100", "2.5": wantWhole, "ten": wantNumber, ".nan": "want 1 to 100", "true": wantNumber,
 	}},
@@ -208,13 +211,35 @@ var values = map[string]valueRow{
 	"shift.poll":         {[]string{"1s", "5m"}, map[string]string{"500ms": "want 1s to 5m", "6m": "want 1s to 5m", "15": wantDuration}},
 	"shift.max_exposure": {[]string{"0.01", "100"}, map[string]string{"0": "want 0.01 to 100", "100.1": "want 0.01 to 100", "half": wantNumber}},
 	"shift.on_signal":    {[]string{"rollback", "hold"}, map[string]string{"ignore": "want one of: rollback, hold", `""`: "want one of"}},
-	"shift.on_alarm_at_start": {[]string{"refuse", "ignore"}, map[string]string{
-		"rollback": "want one of: refuse, ignore",
+	"shift.on_alarm_at_start": {[]string{"refuse", "baseline", "ignore"}, map[string]string{
+		"rollback": "want one of: refuse, baseline, ignore",
 	}},
-	"lease.ttl":       {[]string{"3m", "1h"}, map[string]string{"179s": "at least three heartbeats (3m0s)", "600": wantDuration}},
-	"lease.heartbeat": {[]string{"1s", "3m20s"}, map[string]string{"500ms": "want 1s to 1h", "61m": "want 1s to 1h", "60": wantDuration}},
-	"probe.count":     {[]string{"1", "100"}, map[string]string{"0": "want 1 to 100", "101": "want 1 to 100", "1.5": wantInt, "true": wantInt, `""`: wantInt}},
-	"probe.timeout":   {[]string{"100ms", "1m"}, map[string]string{"99ms": "want 100ms to 1m", "61s": "want 100ms to 1m", "5": wantDuration}},
+	"shift.canary_settle":      {[]string{"0s", "1h"}, map[string]string{"61m": "want 0s to 1h", "2": wantDuration}},
+	"shift.on_incident":        {[]string{"rollback"}, map[string]string{"hold": "want one of: rollback, freeze"}},
+	"shift.on_shared_incident": {[]string{"hold", "rollback"}, map[string]string{"blame": "want one of: hold, rollback"}},
+	"shift.on_inconclusive":    {[]string{"rollback", "hold"}, map[string]string{"pass": "want one of: rollback, hold"}},
+	"shift.approve":            {[]string{"[0, 10, 50.5]", "25", "[]"}, map[string]string{"[50, 10]": "growing", "[10, 10]": "growing", "[100]": "want 0 to 99.99", "half": "want a list"}},
+	"shift.approve_promotion":  {[]string{"true"}, map[string]string{"maybe": "want true or false"}},
+	"shift.approve_timeout":    {[]string{"1m", "720h"}, map[string]string{"59s": "want 1m", "721h": "want 1m", "60": wantDuration}},
+	"shift.retreat_step":       {[]string{"0", "12.5", "100"}, map[string]string{"-1": "want 0 to 100", "101": "want 0 to 100", "some": wantNumber}},
+	"shift.retreat_pause":      {[]string{"1s", "1h"}, map[string]string{"0s": "want 1s", "61m": "want 1s", "30": wantDuration}},
+	"shift.job_timeout":        {[]string{"0s", "1m", "168h"}, map[string]string{"59s": "want 1m", "169h": "want 1m", "60": wantDuration}},
+	"lease.on_expired":         {[]string{"refuse", "finish", "revert"}, map[string]string{"steal": "want one of: refuse, finish, revert"}},
+	"lease.ttl":                {[]string{"3m", "1h"}, map[string]string{"179s": "at least three heartbeats (3m0s)", "600": wantDuration}},
+	"lease.heartbeat":          {[]string{"1s", "3m20s"}, map[string]string{"500ms": "want 1s to 1h", "61m": "want 1s to 1h", "60": wantDuration}},
+	"evidence.enabled":         {[]string{"true", "false"}, map[string]string{"perhaps": "want true or false"}},
+	"evidence.lag":             {[]string{"0s", "10m"}, map[string]string{"-1s": "want 0s to 10m", "11m": "want 0s to 10m", "10": wantDuration}},
+	"evidence.poll":            {[]string{"1s", "1m"}, map[string]string{"999ms": "want 1s to 1m", "61s": "want 1s to 1m", "2": wantDuration}},
+	"evidence.silent":          {[]string{"1s", "1h"}, map[string]string{"999ms": "want 1s to 1h", "61m": "want 1s to 1h"}},
+	"evidence.alpha":           {[]string{"0.000001", "0.2"}, map[string]string{"0": "want 1e-06 to 0.2", "0.21": "want 1e-06 to 0.2", ".nan": "want 1e-06"}},
+	"evidence.tolerated_ratio": {[]string{"1", "10"}, map[string]string{"0.9": "want 1 to 10", "11": "want 1 to 10"}},
+	"evidence.slo":             {[]string{"0.0001", "0.3"}, map[string]string{"0": "want 0.0001 to 0.3", "0.31": "want 0.0001 to 0.3"}},
+	"evidence.slow":            {[]string{"0s", "1m"}, map[string]string{"-1s": "want 0s to 1m", "61s": "want 0s to 1m"}},
+	"evidence.min_requests":    {[]string{"1", "1000000"}, map[string]string{"0": "want 1 to", "few": wantInt}},
+	"probe.count":              {[]string{"1", "100"}, map[string]string{"0": "want 1 to 100", "101": "want 1 to 100", "1.5": wantInt, "true": wantInt, `""`: wantInt}},
+	"probe.timeout":            {[]string{"100ms", "1m"}, map[string]string{"99ms": "want 100ms to 1m", "61s": "want 100ms to 1m", "5": wantDuration}},
+	"probe.preflight":          {[]string{"false"}, map[string]string{"often": "want true or false"}},
+	"probe.paths":              {[]string{"[/, /items/1]", "/healthz"}, map[string]string{"[items]": "starting with /", `["/a?b"]`: "starting with /"}},
 	"probe.max_failures": {[]string{"0", "1000"}, map[string]string{
 		"-1": "want 0 to 1000", "1001": "want 0 to 1000", "none": wantInt, `""`: wantInt, "false": wantInt,
 	}},
@@ -338,7 +363,7 @@ func TestUnknownKeys(t *testing.T) {
 		{"typo", with(map[string]string{"target_regoin": "eu-north-1"}), "target_regoin", "unknown key; did you mean target_region?"},
 		{"typo in a section", with(map[string]string{"shift.bakes": "5m"}), "shift.bakes", "unknown key; did you mean shift.bake?"},
 		{"nothing close", with(map[string]string{"kubernetes": "yes"}), "kubernetes", "unknown key"},
-		{"a section given as a value", with(map[string]string{"shift": "5m"}), "shift", "a section: put its keys, like shift.bake, under it"},
+		{"a section given as a value", with(map[string]string{"shift": "5m"}), "shift", "a section: put its keys, like shift.approve, under it"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -353,6 +378,25 @@ func TestUnknownKeys(t *testing.T) {
 				t.Errorf("problems (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestFreezeForbidsWhatGoesBackByItself: one policy that never goes back is
+// not undone by another that does.
+func TestFreezeForbidsWhatGoesBackByItself(t *testing.T) {
+	t.Parallel()
+	keys := map[string]string{"shift.on_incident": "freeze", "shift.on_signal": "hold"}
+	if _, err := load(t, with(keys)); err != nil {
+		t.Error(err)
+	}
+	keys["shift.on_signal"], keys["lease.on_expired"] = "rollback", "revert"
+	_, err := load(t, with(keys))
+	var got []string
+	for _, p := range problems(t, err) {
+		got = append(got, p.Key)
+	}
+	if diff := cmp.Diff([]string{"shift.on_signal", "lease.on_expired"}, got); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -603,5 +647,18 @@ func TestNames(t *testing.T) {
 	want := []string{"Shop-prod-api", "Shop-prod-api-eu-west-1", "shop-prod", "eu-west-1.api.example.com"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("names (-want +got):\n%s", diff)
+	}
+}
+
+func TestEvidenceSilentOutlastsThePoll(t *testing.T) {
+	t.Parallel()
+	for poll, want := range map[string]time.Duration{"15s": time.Minute, "1m": 2 * time.Minute} {
+		c, err := load(t, with(map[string]string{"shift.poll": poll}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.EvidenceSilent(); got != want {
+			t.Errorf("a poll of %s: %v, want %v", poll, got, want)
+		}
 	}
 }

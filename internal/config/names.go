@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Name is <TeamName>-<Environment>-<ServiceName>, the name of every resource;
@@ -86,3 +87,7 @@ func (c Config) checkNames(k *checker) {
 		limit(c.RegionalName("forward", region), roleNameMax, fmt.Sprintf("the forwarder's role in %s", region))
 	}
 }
+
+// EvidenceSilent is how long no request may be seen: at least two polls, since
+// where there are no users the probes of each look are all there is.
+func (c Config) EvidenceSilent() time.Duration { return max(c.Evidence.Silent, 2*c.Shift.Poll) }

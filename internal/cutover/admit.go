@@ -10,7 +10,20 @@ import (
 type Intent struct {
 	Resume bool // take up the open one
 	Once   bool // one step: of the open one, or of a new one
+	// Abandoned is what to do about a shift whose runner died: its lease has
+	// expired, or it could not have been taken.
+	Abandoned OnAbandoned
 }
+
+// OnAbandoned is the policy for a shift whose runner died.
+type OnAbandoned string
+
+// The policies. The zero value refuses.
+const (
+	RefuseAbandoned OnAbandoned = "refuse" // and says which commands help
+	FinishAbandoned OnAbandoned = "finish" // resume it
+	RevertAbandoned OnAbandoned = "revert" // go back to its target
+)
 
 // NotAdmitted means that the journal forbids the shift. Nothing has changed.
 type NotAdmitted struct {
@@ -31,7 +44,14 @@ func (e *NotAdmitted) Hint() string { return e.Next }
 // up (resumed, with the state to drive), begin anew (neither), or nothing.
 func Admit(newest State, found bool, ask Intent, now time.Time) (s State, resumed bool, err error) {
 	open := found && newest.Phase.Open()
+	abandoned := open && !newest.Phase.Terminal()
 	switch {
+	case abandoned && !ask.Resume && ask.Abandoned == RevertAbandoned:
+		return revert(newest, now), true, nil
+	case abandoned && !ask.Resume && ask.Abandoned == FinishAbandoned:
+		s = Resume(newest, now)
+		s.Plan.Once = ask.Once
+		return s, true, nil
 	case open && newest.Phase == Uncertain:
 		return s, false, &NotAdmitted{fmt.Sprintf("shift %s ended uncertain: %s", newest.ID, newest.Reason), "tapctl status, then tapctl rollback"}
 	case open && !ask.Resume && !ask.Once:
@@ -45,6 +65,18 @@ func Admit(newest State, found bool, ask Intent, now time.Time) (s State, resume
 	default:
 		return s, false, nil
 	}
+}
+
+// revert turns an abandoned shift into its own retreat.
+func revert(s State, now time.Time) State {
+	if s.Phase == Retreating {
+		return Resume(s, now)
+	}
+	s.Phase, s.PhaseAt, s.Want, s.Tries, s.Stopped = Retreating, now, s.Target, 0, false
+	s.Change, s.Unsynced = "", true
+	s.Reason = "its runner died; reverted, as lease.on_expired says"
+	s.Receipt = Receipt{FaultSeen: now, Decided: now}
+	return s
 }
 
 // RetreatTarget is where a rollback by hand goes: where the newest shift said,

@@ -22,6 +22,8 @@ func Check(before State, o Observation, after State, actions []Action) error {
 		{"completed only at the plan's end, read back", completedAtEnd},
 		{"rolled back only at the target, read back", rolledBackAtTarget},
 		{"the retreat's target never moves", targetStays},
+		{"a portion of a retreat only falls", portionsFall},
+		{"a gate opens only when approved", gateStands},
 	} {
 		if err := invariant.hold(before, o, after, actions); err != nil {
 			return fmt.Errorf("invariant %q: %w", invariant.name, err)
@@ -76,6 +78,9 @@ func writesToPlan(_ State, _ Observation, after State, actions []Action) error {
 	for _, a := range writes(actions) {
 		switch w := a.(type) {
 		case SetCanary:
+			if after.Phase == Retreating {
+				continue // portionsFall holds it
+			}
 			if w.To != after.Plan.Steps[after.Step].Canary {
 				return fmt.Errorf("canary to %v in step %d of %v", w.To, after.Step, after.Plan.Steps)
 			}
@@ -107,7 +112,7 @@ func risesOnHealthy(before State, o Observation, after State, actions []Action) 
 	}
 	if o.Health.Verdict == health.Unhealthy && before.Phase != Retreating {
 		for _, a := range writes(actions) {
-			if _, isRetreat := a.(Retreat); !isRetreat {
+			if _, isRetreat := a.(Retreat); !isRetreat && after.Phase != Retreating {
 				return fmt.Errorf("%T while unhealthy", a)
 			}
 		}
@@ -120,14 +125,16 @@ func retreatOnlyFalls(before State, _ Observation, after State, actions []Action
 		return nil
 	}
 	for _, a := range writes(actions) {
-		if _, isRetreat := a.(Retreat); !isRetreat {
+		switch a.(type) {
+		case Retreat, SetCanary: // portionsFall holds the latter
+		default:
 			return fmt.Errorf("%T while retreating", a)
 		}
 	}
 	switch after.Phase {
 	case Retreating, RolledBack, Uncertain:
 		return nil
-	case Turning, Syncing, Settling, Baking, Promoting, Confirming, Completed, Held:
+	case Turning, Syncing, Settling, Baking, Gated, Promoting, Confirming, Completed, Held:
 		return fmt.Errorf("retreating went to %s", after.Phase)
 	default:
 		return fmt.Errorf("retreating went to %s", after.Phase)
@@ -161,6 +168,27 @@ func rolledBackAtTarget(before State, o Observation, after State, _ []Action) er
 func targetStays(before State, _ Observation, after State, _ []Action) error {
 	if before.Target != after.Target {
 		return fmt.Errorf("from %v to %v", before.Target, after.Target)
+	}
+	return nil
+}
+
+func portionsFall(_ State, o Observation, after State, actions []Action) error {
+	if after.Phase != Retreating {
+		return nil
+	}
+	for _, a := range writes(actions) {
+		w, isPortion := a.(SetCanary)
+		if isPortion && (!o.LiveKnown || w.From != o.Live.Canary || w.To >= w.From || w.To <= after.Target.Canary || after.Plan.Shape.Step <= 0) {
+			return fmt.Errorf("canary %v -> %v at %v (known: %v), target %v", w.From, w.To, o.Live, o.LiveKnown, after.Target)
+		}
+	}
+	return nil
+}
+
+func gateStands(before State, o Observation, after State, _ []Action) error {
+	begun := after.Step > before.Step && after.Phase == Turning || after.Phase == Promoting && before.Phase != Promoting
+	if _, gated := before.Plan.gate(before.Step + 1); begun && gated && (before.Phase != Gated || o.ApprovedBy == "") {
+		return fmt.Errorf("%s of step %d after %s, approved by %q", after.Phase, after.Step+1, before.Phase, o.ApprovedBy)
 	}
 	return nil
 }

@@ -26,8 +26,7 @@ func Next(s State, o Observation) (State, []Action) {
 	case o.Stop && !s.Touched:
 		return finish(s, RolledBack, "signal received before any change")
 	case o.Stop && s.Plan.HoldOnSignal:
-		s.HeldIn = s.Phase
-		return finish(s, Held, "signal received; the policy is to hold")
+		return pause(s, s.Phase, "signal received; the policy is to hold")
 	case o.Stop:
 		return retreat(s, o, "signal received")
 	}
@@ -49,7 +48,7 @@ func Next(s State, o Observation) (State, []Action) {
 	if o.Journal != "" {
 		return hold(s, o, "the journal could not be written: "+o.Journal)
 	}
-	if s.Phase != Baking && s.Phase != Confirming {
+	if s.Phase != Baking && s.Phase != Gated && s.Phase != Confirming {
 		s.UnknownSince = time.Time{} // a bake clears it by a verdict of its own
 	}
 	return advance(s, o)
@@ -115,12 +114,14 @@ func advance(s State, o Observation) (State, []Action) {
 		return awaitSync(creditWatched(s, o), o)
 	case Settling:
 		s = creditWatched(s, o)
-		if o.Now.Before(s.PhaseAt.Add(s.Plan.Settle)) {
+		if o.Now.Before(s.PhaseAt.Add(s.Plan.settle(s.Step))) {
 			return s, []Action{Wait{s.Plan.Poll}}
 		}
-		return enter(s, o, Baking, fmt.Sprintf("baking for %v", s.Plan.Bake))
+		return enter(s, o, Baking, fmt.Sprintf("baking for %v", s.Plan.bake(s.Step)))
 	case Baking, Confirming:
 		return bake(s, o)
+	case Gated:
+		return awaitApproval(s, o)
 	case Promoting:
 		return promote(s, o)
 	case Retreating, Completed, RolledBack, Held, Uncertain:
@@ -164,12 +165,12 @@ func awaitSync(s State, o Observation) (State, []Action) {
 	switch {
 	case o.InSync && s.Change != "":
 		s.Change, s.Unsynced = "", false
-		return enter(s, o, Settling, fmt.Sprintf("in sync; letting resolvers forget the old answer for %v", s.Plan.Settle))
+		return enter(s, o, Settling, fmt.Sprintf("in sync; letting resolvers forget the old answer for %v", s.Plan.settle(s.Step)))
 	case late && s.Change == "":
 		// The reply that named the change was lost. What stood this long is
 		// taken to be in sync.
 		s.Unsynced = false
-		return enter(s, o, Settling, fmt.Sprintf("unnamed change of %v ago taken to be in sync; letting resolvers forget the old answer for %v", s.Plan.SyncTimeout, s.Plan.Settle))
+		return enter(s, o, Settling, fmt.Sprintf("unnamed change of %v ago taken to be in sync; letting resolvers forget the old answer for %v", s.Plan.SyncTimeout, s.Plan.settle(s.Step)))
 	case late:
 		return retreat(s, o, fmt.Sprintf("Route 53 was not in sync within %v", s.Plan.SyncTimeout))
 	default:
@@ -180,30 +181,65 @@ func awaitSync(s State, o Observation) (State, []Action) {
 // bake passes a step only when its time is over and the verdict is Healthy.
 func bake(s State, o Observation) (State, []Action) {
 	if o.Health.Verdict == health.Unknown && !plantedUnknownPasses {
+		if s.Plan.HoldUnknown && !s.UnknownSince.IsZero() && o.Now.Sub(s.UnknownSince) > s.Plan.HoldTimeout {
+			return pause(s, s.Phase, fmt.Sprintf("no verdict for %v, and the policy is to hold: %s", s.Plan.HoldTimeout, o.Health.Reason()))
+		}
 		return hold(s, o, o.Health.Reason())
 	}
 	s.UnknownSince = time.Time{}
 	s = creditWatched(s, o)
-	if o.Now.Before(s.PhaseAt.Add(s.Plan.Bake)) {
+	length := s.Plan.bake(s.Step)
+	if s.Phase == Confirming {
+		length = s.Plan.Bake
+	}
+	if o.Now.Before(s.PhaseAt.Add(length)) {
 		return s, []Action{Wait{s.Plan.Poll}}
 	}
-	last := s.Step == len(s.Plan.Steps)-1
+	gate, gated := s.Plan.gate(s.Step + 1)
 	switch {
 	case s.Phase == Confirming:
 		return finish(s, Completed, "promoted and confirmed")
+	case gated && s.Plan.Once:
+		s.PhaseAt = o.Now // the time to approve begins
+		return pause(s, Gated, "one step done, as asked; "+gate.waits(s.PhaseAt))
+	case gated:
+		return enter(s, o, Gated, gate.waits(o.Now))
+	default:
+		return pass(s, o, s.Plan.Once)
+	}
+}
+
+// pass leaves a step that was healthy to its end: for the next one, for the
+// promotion, or for the end of the plan. once holds in front of the next.
+func pass(s State, o Observation, once bool) (State, []Action) {
+	last := s.Step == len(s.Plan.Steps)-1
+	outlives := s.Plan.Outlives(s.Step+1, o.Now, o.Until)
+	switch {
+	case last && s.Plan.Promote && outlives != "":
+		s.Want = s.Last
+		return pause(s, Baking, "healthy, but promoting is not begun: "+outlives)
 	case last && s.Plan.Promote:
 		s.Want.Base, s.Want.Canary, s.Want.LiveVersion = Live, 0, s.Last.NextVersion
 		s.Tries = 0
 		return enter(s, o, Promoting, "last step is healthy; promoting green's candidate")
 	case last:
 		return finish(s, Completed, "last step is healthy")
-	case s.Plan.Once:
+	case once || outlives != "":
 		s.Step++
-		s.Want, s.HeldIn = s.Last, Turning // nothing is intended until the shift is resumed
-		return finish(s, Held, "one step done, as asked")
+		s.Want = s.Last // nothing is intended until the shift is resumed
+		if once {
+			return pause(s, Turning, "one step done, as asked")
+		}
+		return pause(s, Turning, "healthy, but the next step is not begun: "+outlives)
 	default:
 		return begin(s, o, s.Step+1)
 	}
+}
+
+// pause ends the run where the shift can be resumed in the phase.
+func pause(s State, in Phase, reason string) (State, []Action) {
+	s.HeldIn = in
+	return finish(s, Held, reason)
 }
 
 // creditWatched moves the start of the phase by the time nobody watched: a
@@ -239,6 +275,10 @@ func Resume(s State, now time.Time) State {
 		s.Phase = Turning
 		s.Want = s.Last
 		s.Want.Dials = s.Plan.Steps[s.Step]
+	case Gated:
+		// Its time and its evidence go on: nobody's absence opens a gate.
+		s.Reason, s.Stopped, s.WatchedAt, s.UnknownSince, s.ForeignSince, s.Tries = "", false, now, time.Time{}, time.Time{}, 0
+		return s
 	case Promoting, Confirming, Retreating, Completed, RolledBack, Held, Uncertain:
 	}
 	if !s.Phase.Terminal() {
@@ -287,17 +327,20 @@ func hold(s State, o Observation, reason string) (State, []Action) {
 	return s, append(actions, Wait{s.Plan.Poll})
 }
 
-// retreat begins the way back; the first calls go out in the same tick.
+// retreat begins the way back; the first calls go out in the same tick. Where
+// the policy is to freeze, only a signal begins it.
 func retreat(s State, o Observation, reason string) (State, []Action) {
+	if s.Plan.Freeze && !o.Stop {
+		return pause(s, s.Phase, "frozen, as on_incident says; a person decides: "+reason)
+	}
 	moved := s.Last.DNS != s.Target.DNS || s.Want.DNS != s.Target.DNS || !o.LiveKnown
 	s.Phase, s.PhaseAt, s.Reason, s.Change, s.Unsynced = Retreating, o.Now, reason, "", moved
-	s.Want = s.Target
 	s.Receipt = Receipt{FaultSeen: o.Now, Decided: o.Now}
 	s.Stopped = s.Stopped || o.Stop
 	s.Tries = 1
-	// The calls come before the journal here: losing the control table must
-	// never delay a retreat, and its target is in the state already saved.
-	return s, []Action{Announce{EventRetreat, "retreating to " + s.Target.String() + ": " + reason}, Retreat{s.Target}, Save{}}
+	s.PortionAt = o.Now
+	s, actions := takeBack(s, o)
+	return s, append([]Action{Announce{EventRetreat, "retreating to " + s.Target.String() + ": " + reason}}, actions...)
 }
 
 // nextRetreat goes on until the target is read back, has stood for a while and
@@ -339,6 +382,12 @@ func nextRetreat(s State, o Observation) (State, []Action) {
 }
 
 func retryRetreat(s State, o Observation) (State, []Action) {
+	if s.arrived(o) {
+		if !s.Stopped && o.Journal == "" && o.Now.Before(s.PortionAt.Add(s.Plan.Shape.Pause)) {
+			return s, []Action{Wait{min(s.Plan.Poll, s.Plan.Shape.Pause)}}
+		}
+		s.Tries, s.PortionAt = 0, o.Now
+	}
 	if s.Tries >= s.Plan.RetreatTries {
 		stands := "unknown"
 		if o.LiveKnown {
@@ -349,7 +398,7 @@ func retryRetreat(s State, o Observation) (State, []Action) {
 	}
 	s.Tries++
 	s.Unsynced = s.Unsynced || !o.LiveKnown || o.Live.DNS != s.Target.DNS
-	actions := []Action{Retreat{s.Target}, Save{}}
+	s, actions := takeBack(s, o)
 	if s.Tries > 2 {
 		// The first retry is immediate; later ones leave AWS time to recover.
 		actions = append([]Action{Wait{retreatPause}}, actions...)

@@ -2,6 +2,7 @@ package cutover_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,6 +43,9 @@ type world struct {
 	meddled bool
 	twice   bool // ask Next twice and compare
 	done    bool
+	// deadline is when the run cannot act any more, approvedBy who opens gates.
+	deadline   time.Time
+	approvedBy string
 }
 
 func plan() cutover.Plan {
@@ -65,7 +69,7 @@ func (w *world) observe(e event) cutover.Observation {
 		w.meddled = true
 		w.live.DNS = 77
 	}
-	o := cutover.Observation{Now: w.now, Live: w.live, LiveKnown: e != unread, InSync: true, Write: w.write, Stop: w.stopped, Fenced: w.fenced}
+	o := cutover.Observation{Now: w.now, Live: w.live, LiveKnown: e != unread, InSync: true, Write: w.write, Stop: w.stopped, Fenced: w.fenced, Until: w.deadline, ApprovedBy: w.approvedBy}
 	verdict := health.Healthy
 	switch e {
 	case unknown:
@@ -315,6 +319,42 @@ func TestOnceStepsToTheSameEnd(t *testing.T) {
 	}
 	if runs != 3 || w.live.Base != cutover.Live {
 		t.Errorf("%d runs ended %s at %v; want 3 runs, one a step, promoted", runs, w.state.Phase, w.live)
+	}
+}
+
+// TestAStepThatWouldOutliveTheRunIsNotBegun: the shift is held in front of it,
+// and a run that lives longer goes on to the same end.
+func TestAStepThatWouldOutliveTheRunIsNotBegun(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	needs := w.state.Plan.Needs(0)
+	runs := 0
+	for ; w.state.Phase != cutover.Completed && runs < 10; runs++ {
+		w.state, w.done = cutover.Resume(w.state, w.now), false
+		w.deadline = w.now.Add(needs) // enough for the step that is begun, and for no other
+		step := w.state.Step
+		for tick := 0; !w.done && tick < 100; tick++ {
+			if err := w.tick(healthy); err != nil {
+				t.Fatal(err)
+			}
+			if begun := w.state.Phase == cutover.Turning && w.state.Step > step; begun && !w.done {
+				t.Fatalf("step %d begun with %v left of %v", w.state.Step, w.deadline.Sub(w.now), needs)
+			}
+		}
+		if w.state.Phase == cutover.Held && !strings.Contains(w.state.Reason, "not begun: a step and the way back from it may take") {
+			t.Errorf("held because %q", w.state.Reason)
+		}
+	}
+	if runs < 3 || w.state.Phase != cutover.Completed || w.live.Base != cutover.Live {
+		t.Errorf("%d runs ended %s at %v", runs, w.state.Phase, w.live)
+	}
+	for _, until := range []time.Time{{}, w.now.Add(needs)} {
+		if why := w.state.Plan.Outlives(0, w.now, until); why != "" {
+			t.Errorf("until %v: %s", until, why)
+		}
+	}
+	if w.state.Plan.Outlives(0, w.now, w.now.Add(needs-time.Second)) == "" {
+		t.Error("a second too little is enough")
 	}
 }
 

@@ -42,6 +42,12 @@ type Journal interface {
 	Beat(ctx context.Context) error
 }
 
+// Gates tells whether somebody has approved a step of a shift.
+type Gates interface {
+	// ApprovedBy is who approved the step, "" while nobody has.
+	ApprovedBy(ctx context.Context, shift string, step int) (string, error)
+}
+
 // ErrFenced means that another run holds a newer fencing token.
 var ErrFenced = errors.New("another run holds the lease")
 
@@ -72,6 +78,14 @@ type Ports struct {
 	Stop <-chan struct{}
 	// Heartbeat is how often the lease is extended.
 	Heartbeat time.Duration
+	// Until is when this run cannot act any more, zero where that is not known.
+	Until time.Time
+	// Gates is asked while a gate is shut; nil where the plan has none.
+	Gates Gates
+	// Back says whether the side that users go back to can take them. It is
+	// asked once, as a retreat begins, beside it: the answer is told, and
+	// never waited for. nil: not asked.
+	Back func(ctx context.Context) string
 }
 
 // callTimeout bounds one call of a port, in real time through the context of
@@ -112,6 +126,7 @@ type run struct {
 	told     time.Time
 	verdict  health.Verdict
 	judged   bool
+	back     chan string // what Back says; nil before it is asked
 }
 
 // heartbeatLine is how often the operator hears something while nothing
@@ -130,6 +145,7 @@ func (r *run) tick(ctx context.Context) {
 	}
 	r.state = next
 	r.write, r.savedAt = WriteResult{}, time.Time{}
+	r.tellBack(o)
 	r.tell(o, actions)
 	for _, action := range actions {
 		r.perform(ctx, action, o)
@@ -137,7 +153,7 @@ func (r *run) tick(ctx context.Context) {
 }
 
 func (r *run) observe(ctx context.Context) Observation {
-	o := Observation{Write: r.write}
+	o := Observation{Write: r.write, Until: r.Until}
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
 	if r.state.Phase != Retreating {
@@ -166,12 +182,20 @@ func (r *run) observe(ctx context.Context) Observation {
 		if !o.LiveKnown {
 			serving = r.state.Last
 		}
-		o.Health = r.Watch.Judge(call, r.state.StepAt, health.Sides{Base: serving.Canary < 100, Canary: serving.Canary > 0})
+		o.Health = r.Watch.Judge(call, r.state.StepAt, health.Sides{
+			Base: serving.Canary < 100, Canary: serving.Canary > 0, Promoted: r.state.Phase == Confirming, Ahead: r.state.ahead(),
+		})
 	} else {
 		o.Health = health.Assessment{Verdict: health.Unknown}
 	}
 	r.beat(call)
 	o.Fenced, o.Journal = r.fenced, r.journal
+	if r.state.Phase == Gated && r.Gates != nil && o.Journal == "" {
+		by, err := r.Gates.ApprovedBy(call, r.state.ID, r.state.Step+1)
+		if o.ApprovedBy = by; err != nil {
+			o.Journal = err.Error()
+		}
+	}
 	o.Stop = r.stopped()
 	o.Now = r.Clock.Now()
 	if took := r.Wall.Now().Sub(began); o.LiveKnown && took > lookTimeout {
@@ -227,6 +251,7 @@ func (r *run) perform(ctx context.Context, action Action, o Observation) {
 	case Promote:
 		r.change(r.intended(), "promote", func() (string, error) { return "", r.Traffic.Promote(call) })
 	case Retreat:
+		r.askBack(ctx)
 		r.change(true, "retreat", func() (string, error) { return r.Traffic.Retreat(call, a.To) })
 	case Wait:
 		r.wait(ctx, a.For)
@@ -275,6 +300,32 @@ func (r *run) change(allowed bool, what string, write func() (string, error)) {
 	r.emit(EventWrite, what, now)
 }
 
+// backTimeout bounds the question whether blue can take the users.
+const backTimeout = 15 * time.Second
+
+// askBack asks, once and beside the retreat.
+func (r *run) askBack(ctx context.Context) {
+	if r.Back == nil || r.back != nil {
+		return
+	}
+	answers := make(chan string, 1) // nobody may be left to hear it
+	r.back = answers
+	ask, cancel := context.WithTimeout(context.WithoutCancel(ctx), backTimeout)
+	go func() {
+		defer cancel()
+		answers <- r.Back(ask)
+	}()
+}
+
+// tellBack passes the answer on once it is there.
+func (r *run) tellBack(o Observation) {
+	select {
+	case text := <-r.back:
+		r.emit(EventVerdict, text, o)
+	default:
+	}
+}
+
 // untilStop is a context that a signal ends.
 func (r *run) untilStop(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -306,7 +357,7 @@ func (r *run) wait(ctx context.Context, d time.Duration) {
 // While a step settles it is not known yet which side answers, which is no
 // news; a red verdict always is.
 func (r *run) tell(o Observation, actions []Action) {
-	baking := r.state.Phase == Baking || r.state.Phase == Confirming
+	baking := r.state.Phase == Baking || r.state.Phase == Gated || r.state.Phase == Confirming
 	if (baking || o.Health.Verdict == health.Unhealthy) && o.LiveKnown && (!r.judged || r.verdict != o.Health.Verdict) {
 		r.judged, r.verdict = true, o.Health.Verdict
 		r.emit(EventVerdict, fmt.Sprintf("%s: %s", o.Health.Verdict, o.Health.Reason()), o)

@@ -22,7 +22,19 @@ type Ask struct {
 	Step, To    Percent
 	Via         Via
 	MaxExposure Percent
+	// DNSFirst moves the whole entrance before the first user: while the
+	// forwarder answers, dns alone exposes nobody, and what DNS and the path
+	// through green do is proven before anybody depends on it.
+	DNSFirst bool
+	// Weights are the canary's steps where they are not multiples of Step.
+	Weights []Percent
+	// Narrow are canary steps behind a tenth of the entrance, before the rest
+	// of it opens: there the dials multiply to less than the canary can show.
+	Narrow []Percent
 }
+
+// narrowEntrance is that tenth.
+const narrowEntrance = 10
 
 // ErrNothingToDo means that the dials already stand where the plan would end.
 var ErrNothingToDo = errors.New("the dials already stand there")
@@ -41,10 +53,82 @@ func Steps(live Setting, ask Ask) ([]Dials, error) {
 	if live.Base == Live && live.Canary == 0 && live.NextVersion != "" && live.NextVersion == live.LiveVersion {
 		return nil, ErrNothingToDo // the candidate is what everybody is on
 	}
+	steps := ask.lockstep(live, via)
+	if ask.DNSFirst || ask.Weights != nil {
+		steps = ask.dnsFirst(live, via)
+	}
+	if len(steps) == 0 {
+		return nil, ErrNothingToDo
+	}
+	return steps, nil
+}
+
+// multiples are those of Step up to To, and To itself.
+func (ask Ask) multiples() []Percent {
+	var all []Percent
+	for p := ask.Step; p < ask.To; p += ask.Step {
+		all = append(all, p)
+	}
+	return append(all, ask.To)
+}
+
+func (ask Ask) tooMuch(d Dials) bool {
+	return ask.MaxExposure > 0 && (Setting{Dials: d}).CandidateExposure() > ask.MaxExposure
+}
+
+// dnsFirst turns dns to its end, and then the canary.
+func (ask Ask) dnsFirst(live Setting, via Via) []Dials {
 	var steps []Dials
 	last := live.Dials
-	for p := ask.Step; ; p += ask.Step {
-		p = min(p, ask.To)
+	add := func(next Dials) {
+		if next != last && !ask.tooMuch(next) {
+			steps, last = append(steps, next), next
+		}
+	}
+	first := firstCanary(live, last)
+	if via == ViaBoth && len(ask.Narrow) > 0 && last.DNS < narrowEntrance && first == 0 {
+		add(Dials{DNS: narrowEntrance})
+		for _, w := range ask.Narrow {
+			add(Dials{DNS: narrowEntrance, Canary: w})
+		}
+		// What the canary gives up, the entrance makes up for.
+		last.Canary = 0
+		return append(steps, ask.open(last, ask.Weights)...)
+	}
+	if via != ViaCanary {
+		for _, p := range ask.multiples() {
+			add(Dials{DNS: max(last.DNS, p), Canary: first})
+		}
+	}
+	weights := ask.Weights
+	if weights == nil {
+		weights = ask.multiples()
+	}
+	if via != ViaDNS {
+		for _, w := range weights {
+			add(Dials{DNS: last.DNS, Canary: max(last.Canary, min(w, ask.To))})
+		}
+	}
+	return steps
+}
+
+// open opens the whole entrance at the first of the weights, and goes on.
+func (ask Ask) open(last Dials, weights []Percent) []Dials {
+	var steps []Dials
+	for _, w := range weights {
+		next := Dials{DNS: ask.To, Canary: min(w, ask.To)}
+		if next != last && !ask.tooMuch(next) {
+			steps, last = append(steps, next), next
+		}
+	}
+	return steps
+}
+
+// lockstep turns both dials together.
+func (ask Ask) lockstep(live Setting, via Via) []Dials {
+	var steps []Dials
+	last := live.Dials
+	for _, p := range ask.multiples() {
 		next := last
 		if via != ViaCanary {
 			next.DNS = max(last.DNS, p)
@@ -57,21 +141,15 @@ func Steps(live Setting, ask Ask) ([]Dials, error) {
 		case len(steps) == 0: // the percent for probes would become exposure
 			next.Canary = firstCanary(live, last)
 		}
-		if exposure := (Setting{Dials: next}).CandidateExposure(); ask.MaxExposure > 0 && exposure > ask.MaxExposure {
+		if ask.tooMuch(next) {
 			break
 		}
 		if next != last {
 			steps = append(steps, next)
 		}
 		last = next
-		if p == ask.To {
-			break
-		}
 	}
-	if len(steps) == 0 {
-		return nil, ErrNothingToDo
-	}
-	return steps, nil
+	return steps
 }
 
 // firstCanary is what the first step may not go below. While no DNS answer
@@ -125,14 +203,70 @@ func StartRetreat(id string, target Setting, plan Plan, now time.Time) State {
 	}
 }
 
-// Length is the shortest time the plan can take: settle and bake of every
-// step, and the confirmation.
-func (p Plan) Length(steps int) time.Duration {
-	total := time.Duration(steps) * (p.Settle + p.Bake)
+// settle is how long the step waits before its evidence counts.
+func (p Plan) settle(step int) time.Duration {
+	if p.CanarySettle > 0 && step > 0 && p.Steps[step].DNS == p.Steps[step-1].DNS {
+		return p.CanarySettle
+	}
+	return p.Settle
+}
+
+// bake is how long the step is watched.
+func (p Plan) bake(step int) time.Duration {
+	if step < len(p.Bakes) && p.Bakes[step] > 0 {
+		return p.Bakes[step]
+	}
+	return p.Bake
+}
+
+// Times are how long the step settles and bakes.
+func (p Plan) Times(step int) (settle, bake time.Duration) { return p.settle(step), p.bake(step) }
+
+// Length is the shortest time that the steps from this one on can take: settle
+// and bake of each, and the confirmation. Gates are opened at once.
+func (p Plan) Length(from int) time.Duration {
+	var total time.Duration
+	for step := from; step < len(p.Steps); step++ {
+		total += p.settle(step) + p.bake(step)
+	}
 	if p.Promote {
 		total += p.Bake
 	}
 	return total
+}
+
+// ahead is the share of everybody, 0..1, that the next step gives to the
+// candidate; 0 where there is none, or it exposes no more users than this one.
+func (s State) ahead() float64 {
+	if s.Step+1 >= len(s.Plan.Steps) {
+		return 0
+	}
+	now, next := Setting{Dials: s.Plan.Steps[s.Step]}.CandidateExposure(), Setting{Dials: s.Plan.Steps[s.Step+1]}.CandidateExposure()
+	if next <= now || now == 0 {
+		return 0 // before the first user there is nothing to learn from users
+	}
+	return float64(next) / 100
+}
+
+// wayBack is how long a retreat and its confirmation may take beside Linger.
+const wayBack = 2 * time.Minute
+
+// Needs is the longest time that this step (or, past the last, the promotion)
+// and the way back from it can take: a run that will not live so long does not
+// begin it.
+func (p Plan) Needs(step int) time.Duration {
+	if step >= len(p.Steps) {
+		return p.Bake + p.Linger + wayBack
+	}
+	return p.SyncTimeout + p.settle(step) + p.bake(step) + p.Linger + wayBack
+}
+
+// Outlives says why this step would end after until, or "".
+func (p Plan) Outlives(step int, now, until time.Time) string {
+	if until.IsZero() || !now.Add(p.Needs(step)).After(until) {
+		return ""
+	}
+	return fmt.Sprintf("a step and the way back from it may take %v, and this run can act for %v only", p.Needs(step), max(0, until.Sub(now)).Round(time.Second))
 }
 
 // StartPromote is the state of a promotion by hand, of dials that already

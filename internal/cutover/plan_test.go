@@ -29,6 +29,15 @@ func TestSteps(t *testing.T) {
 		{"dns only, with users exposed", cutover.Setting{Dials: d(20, 10), Base: cutover.Forwarder}, cutover.Ask{Step: 50, To: 100, Via: cutover.ViaDNS}, []cutover.Dials{d(50, 10), d(100, 10)}},
 		{"canary only", fresh, cutover.Ask{Step: 50, To: 100, Via: cutover.ViaCanary}, []cutover.Dials{d(0, 50), d(0, 100)}},
 		{"release", promoted, cutover.Ask{Step: 50, To: 100}, []cutover.Dials{d(100, 50), d(100, 100)}},
+		{"dns first", fresh, cutover.Ask{Step: 50, To: 100, DNSFirst: true}, []cutover.Dials{d(50, 0), d(100, 0), d(100, 50), d(100, 100)}},
+		{"dns first, resumed by hand", cutover.Setting{Dials: d(60, 20), Base: cutover.Forwarder}, cutover.Ask{Step: 50, To: 100, DNSFirst: true}, []cutover.Dials{d(100, 20), d(100, 50), d(100, 100)}},
+		{"dns first, weights of its own", fresh, cutover.Ask{Step: 100, To: 100, DNSFirst: true, Weights: []cutover.Percent{0.5, 1, 100}}, []cutover.Dials{d(100, 0), d(100, 0.5), d(100, 1), d(100, 100)}},
+		{"a narrow entrance first", fresh, cutover.Ask{Step: 100, To: 100, DNSFirst: true, Via: cutover.ViaBoth, Narrow: []cutover.Percent{0.04, 0.08}, Weights: []cutover.Percent{0.01, 0.03, 100}},
+			[]cutover.Dials{d(10, 0), d(10, 0.04), d(10, 0.08), d(100, 0.01), d(100, 0.03), d(100, 100)}},
+		{"no narrow entrance once users are there", cutover.Setting{Dials: d(20, 1), Base: cutover.Forwarder}, cutover.Ask{Step: 100, To: 100, DNSFirst: true, Via: cutover.ViaBoth, Narrow: []cutover.Percent{0.04}, Weights: []cutover.Percent{2, 100}},
+			[]cutover.Dials{d(100, 1), d(100, 2), d(100, 100)}},
+		{"weights of a release", promoted, cutover.Ask{Step: 100, To: 100, Weights: []cutover.Percent{0.5, 1, 100}}, []cutover.Dials{d(100, 0.5), d(100, 1), d(100, 100)}},
+		{"dns first, to 40, capped", fresh, cutover.Ask{Step: 20, To: 40, DNSFirst: true, MaxExposure: 10}, []cutover.Dials{d(20, 0), d(40, 0), d(40, 20)}},
 		{"capped exposure", fresh, cutover.Ask{Step: 10, To: 100, MaxExposure: 5}, []cutover.Dials{d(10, 10), d(20, 20)}},
 	}
 	for _, tt := range tests {
@@ -60,6 +69,7 @@ func TestStepsRiseToTheEnd(t *testing.T) {
 			DNS: cutover.Percent(rapid.IntRange(0, 100).Draw(t, "dns")), Canary: cutover.Percent(rapid.IntRange(0, 100).Draw(t, "canary")),
 		}}
 		ask := cutover.Ask{Step: cutover.Percent(rapid.IntRange(1, 100).Draw(t, "step")), To: cutover.Percent(rapid.IntRange(1, 100).Draw(t, "to"))}
+		ask.DNSFirst = rapid.Bool().Draw(t, "dns first")
 		steps, err := cutover.Steps(live, ask)
 		if errors.Is(err, cutover.ErrNothingToDo) {
 			return

@@ -1,6 +1,7 @@
 package cutover_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -89,19 +90,59 @@ func (s *sim) checkIntent(p *proc, next cutover.State) {
 		if next.Step > before.Step+1 {
 			s.fail("only to the next planned value", "%s: step %d after %d", p.name, next.Step+1, before.Step+1)
 		}
-		if !baking {
+		gated := before.Phase == cutover.Gated
+		if !baking && !gated {
 			s.fail("a step passes only by baking", "%s: left %s for %s of step %d", p.name, before.Phase, next.Phase, next.Step+1)
 		}
-		if need := int(next.Plan.Bake / max(4*next.Plan.Poll, time.Minute)); p.bake.looks < need {
-			s.fail("a bake is watched", "%s: %d healthy looks in a bake of %v, polled every %v", p.name, p.bake.looks, next.Plan.Bake, next.Plan.Poll)
+		_, bake := waits(next.Plan, before.Step)
+		if need := int(bake / max(4*next.Plan.Poll, time.Minute)); p.bake.looks < need && !gated {
+			s.fail("a bake is watched", "%s: %d healthy looks in a bake of %v, polled every %v", p.name, p.bake.looks, bake, next.Plan.Poll)
 		}
+		s.checkGate(p, next)
 	}
 	if next.Phase != before.Phase {
 		p.bake, p.phaseAt = bakeWatch{}, s.now
 	}
+	if next.Phase == cutover.Retreating && before.Phase != cutover.Retreating && next.Plan.Freeze && !next.Stopped {
+		s.fail("a frozen shift goes back only by hand", "%s: %s", p.name, next.Reason)
+	}
 	if p.retreats && next.Phase != cutover.Retreating && next.Phase != cutover.RolledBack && next.Phase != cutover.Uncertain {
 		s.fail("nothing rises after a retreat began", "%s journals %s", p.name, next.Phase)
 	}
+}
+
+// checkGate: what a gate keeps begins only once somebody has approved it, and a
+// gate that is reached is put before somebody who may.
+func (s *sim) checkGate(p *proc, next cutover.State) {
+	for _, g := range next.Plan.Gates {
+		begun := next.Phase == cutover.Turning && next.Step == g.Step || next.Phase == cutover.Promoting && g.Step == len(next.Plan.Steps)
+		if begun && !s.approved[gateKey(next.ID, g.Step)] && !s.healed {
+			s.fail("a gate opens only when approved", "%s: step %d of %s", p.name, g.Step+1, next.ID)
+		}
+	}
+}
+
+func gateKey(shift string, step int) string { return fmt.Sprintf("%s/%d", shift, step) }
+
+// ApprovedBy implements cutover.Gates. Who may approve hears of the gate the
+// first time a run looks.
+func (p *proc) ApprovedBy(_ context.Context, shift string, step int) (string, error) {
+	s, key := p.sim, gateKey(shift, step)
+	by := ""
+	if asked, heard := s.approved[key]; !heard {
+		s.approved[key] = false
+		s.seen["gates"]++
+		if s.chance(s.opt.assent) {
+			s.after(s.between(0, 15*time.Minute), func() { s.approved[key] = true })
+		}
+	} else if asked {
+		by = "somebody"
+	}
+	if s.healed {
+		by = "the healer"
+	}
+	err := p.call(tableService, "approval", func() error { return nil })
+	return by, err
 }
 
 // checkWaits holds the waits of a run, and the age of what it decides upon.
@@ -112,8 +153,9 @@ func (s *sim) checkWaits(p *proc, next cutover.State) {
 	if age := s.now.Sub(p.sawAt); goesOn && !holds && !p.lateTake && !next.Stopped && !p.sawAt.IsZero() && age > 2*opTimeout {
 		s.fail("no decision rests on an old look", "%s: %s upon a look of %v ago", p.name, next.Phase, age)
 	}
-	if before.Phase == cutover.Settling && next.Phase == cutover.Baking && s.now.Sub(p.phaseAt)+leap < next.Plan.Settle {
-		s.fail("a step settles before it bakes", "%s: %v of %v", p.name, s.now.Sub(p.phaseAt), next.Plan.Settle)
+	settle, _ := waits(next.Plan, next.Step)
+	if before.Phase == cutover.Settling && next.Phase == cutover.Baking && s.now.Sub(p.phaseAt)+leap < settle {
+		s.fail("a step settles before it bakes", "%s: %v of %v", p.name, s.now.Sub(p.phaseAt), settle)
 	}
 	holder := s.table.lease.Token == p.token
 	settles := next.Phase == cutover.Settling && before.Phase != cutover.Settling ||

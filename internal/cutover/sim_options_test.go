@@ -22,6 +22,11 @@ type options struct {
 	maxSync                                                   time.Duration // of Route 53
 	outages                                                   map[service]outage
 
+	life time.Duration // of a run's credentials, from its start; zero: they do not expire
+
+	abandoned cutover.OnAbandoned // policy of who comes after a crash; "": asks for --resume
+	assent    float64             // chance that somebody approves what a gate keeps
+
 	ambush float64 // chance that a rollback starts just as a write upward is sent
 
 	badAt       time.Time // when green turns bad; zero never
@@ -53,7 +58,7 @@ func drawOptions(rng *rand.Rand) options {
 	o := options{outages: map[service]outage{}}
 	drawShift(rng, &o)
 	drawHurts(rng, &o)
-	span := o.plan.Length(len(o.plan.Steps)) + 4*time.Minute
+	span := o.plan.Length(0) + 4*time.Minute
 	at := func(p float64) []time.Duration {
 		var when []time.Duration
 		for rng.Float64() < p && len(when) < 2 {
@@ -110,4 +115,45 @@ func drawHurts(rng *rand.Rand, o *options) {
 	o.staleness = drawBetween(rng, time.Second, 20*time.Second)
 	o.ambush = often(0.5)
 	o.maxSync = drawBetween(rng, 0, 100*time.Second)
+}
+
+// drawPolicies gives a world the policies that an operator may choose.
+func drawPolicies(rng *rand.Rand, o *options) {
+	chance := func(p float64) bool { return rng.Float64() < p }
+	if chance(0.5) {
+		o.plan.Shape = cutover.Shape{Step: []cutover.Percent{10, 20, 34, 50}[rng.IntN(4)], Pause: drawBetween(rng, 5*time.Second, time.Minute)}
+	}
+	o.assent = rng.Float64()
+	for step := range len(o.plan.Steps) + 1 {
+		if step > 0 && chance(0.3) {
+			o.plan.Gates = append(o.plan.Gates, cutover.Gate{Step: step, Timeout: drawBetween(rng, time.Minute, 20*time.Minute)})
+		}
+	}
+	if chance(0.25) {
+		o.plan.Freeze, o.plan.HoldOnSignal = true, true
+	}
+	o.plan.HoldUnknown = chance(0.3)
+	if chance(0.4) {
+		o.plan.CanarySettle = drawBetween(rng, time.Second, o.plan.Settle)
+		for range o.plan.Steps {
+			o.plan.Bakes = append(o.plan.Bakes, drawBetween(rng, 10*time.Second, o.plan.Bake))
+		}
+	}
+	policies := []cutover.OnAbandoned{"", cutover.RefuseAbandoned, cutover.FinishAbandoned, cutover.RevertAbandoned}
+	o.abandoned = policies[rng.IntN(len(policies))]
+	if o.plan.Freeze && o.abandoned == cutover.RevertAbandoned {
+		o.abandoned = cutover.FinishAbandoned // the configuration refuses the pair
+	}
+}
+
+// waits are how long the step settles and bakes.
+func waits(p cutover.Plan, step int) (settle, bake time.Duration) {
+	settle, bake = p.Settle, p.Bake
+	if p.CanarySettle > 0 && step > 0 && p.Steps[step].DNS == p.Steps[step-1].DNS {
+		settle = p.CanarySettle
+	}
+	if step < len(p.Bakes) {
+		bake = p.Bakes[step]
+	}
+	return settle, bake
 }

@@ -124,7 +124,12 @@ func (p *proc) drive(watch cutover.Watch, journal cutover.Journal, state cutover
 	p.intent, p.driven = state, true
 	p.retreats = state.Phase == cutover.Retreating
 	s.tracef("%s: drives %s of step %d, target %v", p.name, state.Phase, state.Step+1, state.Target)
+	var until time.Time
+	if s.opt.life > 0 && !s.healed {
+		until = simClock{p}.Now().Add(s.opt.life)
+	}
 	p.end = cutover.Run(context.Background(), cutover.Ports{
+		Until: until, Gates: p,
 		Traffic: p, Watch: watch, Journal: journal, Clock: simClock{p}, Wall: simClock{p}, Stop: p.stop, Heartbeat: s.opt.heartbeat,
 		Emit: func(e cutover.Event) {
 			if strings.HasPrefix(e.Text, "internal error") {
@@ -205,6 +210,9 @@ func (s *sim) restart() {
 		p.followed = true
 		name := fmt.Sprintf("after-%s", p.name)
 		body := shift(cutover.Intent{Resume: true})
+		if s.opt.abandoned != "" && p.crashed {
+			body = shift(cutover.Intent{Abandoned: s.opt.abandoned})
+		}
 		if s.chance(0.3) {
 			body = rollback
 		}
@@ -272,6 +280,7 @@ func (s *sim) checkResumed(p *proc, before cutover.Setting, newest cutover.State
 		if s.seen["human"] == 0 && turnedByNobody(before, newest) {
 			s.fail("healed, a resume ends", "uncertain (%s) at %v, journal last %v want %v", p.end.Reason, before, newest.Last, newest.Want)
 		}
+	case p.exit == string(cutover.Held) && p.end.Plan.Freeze && strings.HasPrefix(p.end.Reason, "frozen"):
 	case p.exit != string(cutover.Completed) && p.exit != string(cutover.RolledBack):
 		s.fail("healed, a resume ends", "%s: %s", p.exit, p.end.Reason)
 	case s.table.state.Phase != p.end.Phase:

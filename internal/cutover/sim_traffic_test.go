@@ -121,6 +121,9 @@ func (p *proc) InSync(_ context.Context, change string) (bool, error) {
 
 // SetCanary implements cutover.Traffic: a look, then a patch without a guard.
 func (p *proc) SetCanary(_ context.Context, from, to cutover.Percent) error {
+	if p.intent.Phase == cutover.Retreating {
+		return p.portion(from, to)
+	}
 	defer p.begin(canaryDial, to)()
 	s, op := p.sim, p.op
 	var read stage
@@ -134,6 +137,34 @@ func (p *proc) SetCanary(_ context.Context, from, to cutover.Percent) error {
 		st := s.stage.last()
 		s.landed(op, st.canary)
 		st.canary, st.hasCanary = to, true
+		s.setStage(p, st)
+		return nil
+	})
+}
+
+// portion is SetCanary on the way back.
+func (p *proc) portion(from, to cutover.Percent) error {
+	s := p.sim
+	p.retreats = true
+	s.seen["portions"]++
+	if p.fenced {
+		s.fail("a fenced run turns nothing", "%s: portion to %v", p.name, to)
+	}
+	var read stage
+	if err := p.call(stageService, "get stage", func() error { read = readOf(s, &s.stage); return nil }); err != nil {
+		return err
+	}
+	if read.canary != from {
+		return errMoved
+	}
+	return p.call(stageService, fmt.Sprintf("canary back %v -> %v", from, to), func() error {
+		st := s.stage.last()
+		if _, stale := s.table.raised[p.token+1]; stale {
+			s.seen["residual: a portion of an older token"]++
+		} else if w := s.writers[canaryDial]; to > st.canary && w.proc != nil {
+			s.fail("a portion of a retreat only falls", "%s: canary %v -> %v", p.name, st.canary, to)
+		}
+		st.canary = to
 		s.setStage(p, st)
 		return nil
 	})

@@ -28,13 +28,15 @@ type sim struct {
 	table  table
 
 	writers map[dial]writer // who turned it last
-	healed  bool
-	broken  error // the first invariant that did not hold
-	seen    counts
-	undone  time.Duration    // longest time users were exposed by a write of an older token
-	leases  *leaseLog        // nil: nobody reads it
-	trace   *strings.Builder // nil: nobody reads it
-	turns   int              // of the scheduler
+	// approved is what became of the gates that were reached, by shift and step.
+	approved map[string]bool
+	healed   bool
+	broken   error // the first invariant that did not hold
+	seen     counts
+	undone   time.Duration    // longest time users were exposed by a write of an older token
+	leases   *leaseLog        // nil: nobody reads it
+	trace    *strings.Builder // nil: nobody reads it
+	turns    int              // of the scheduler
 }
 
 // counts is what happened, by name, over one run or many.
@@ -144,10 +146,17 @@ func (s *sim) grant(want cutover.Lease) cutover.Lease {
 func newSim(seed uint64, trace *strings.Builder) *sim {
 	s := &sim{
 		rng: rand.New(rand.NewPCG(seed, 0x7a9c71)), now: start, trace: trace, insync: map[string]time.Time{},
-		writers: map[dial]writer{}, seen: counts{},
+		writers: map[dial]writer{}, seen: counts{}, approved: map[string]bool{},
 	}
 	s.table.raised = map[int64]time.Time{}
 	s.opt = drawOptions(s.rng)
+	// Drawn apart, so that a seed from before this hurt is still the same world.
+	if apart := rand.New(rand.NewPCG(seed, 0x11f3)); apart.Float64() < 0.15 {
+		s.opt.life = drawBetween(apart, s.opt.plan.Needs(0)/2, 3*s.opt.plan.Needs(0))
+	}
+	if seed%8 == 5 { // no seed of testdata/seeds.txt is
+		drawPolicies(rand.New(rand.NewPCG(seed, 0x9a7e5)), &s.opt)
+	}
 	s.zone.set(s.now, newZone(int(s.opt.found.DNS)))
 	s.stage.set(s.now, stage{canary: s.opt.found.Canary, hasCanary: s.opt.found.Base == cutover.Forwarder, base: s.opt.found.Base})
 	s.alias.set(s.now, aliases{live: s.opt.found.LiveVersion, next: s.opt.found.NextVersion})

@@ -94,6 +94,23 @@ type Plan struct {
 	// HoldOnSignal keeps the dials where they are on SIGINT and SIGTERM,
 	// instead of retreating.
 	HoldOnSignal bool `json:"hold_on_signal,omitempty"`
+	// HoldUnknown ends the run, resumable, when a bake had no verdict for
+	// HoldTimeout, instead of retreating.
+	HoldUnknown bool `json:"hold_unknown,omitempty"`
+	// Freeze never goes back by itself: an incident ends the run where it
+	// stands, for a person to decide.
+	Freeze bool `json:"freeze,omitempty"`
+	// CanarySettle is Settle for a step that turns the canary alone: no
+	// resolver has to forget anything. Zero: Settle.
+	CanarySettle time.Duration `json:"canary_settle,omitempty"`
+	// Bakes are the times of the steps, in their order; a missing or zero one
+	// is Bake.
+	Bakes []time.Duration `json:"bakes,omitempty"`
+	Gates []Gate          `json:"gates,omitempty"`
+	// Paced means that the evidence must carry the next step's exposure before
+	// a bake is healthy: the watch has a budget of harm.
+	Paced bool  `json:"paced,omitempty"`
+	Shape Shape `json:"shape,omitzero"`
 }
 
 // Phase is where a shift stands.
@@ -105,6 +122,7 @@ const (
 	Syncing    Phase = "syncing"    // waiting for Route 53 to answer with the new weights
 	Settling   Phase = "settling"   // waiting for resolvers to forget the old ones
 	Baking     Phase = "baking"     // watching
+	Gated      Phase = "gated"      // watching, until somebody approves what comes next
 	Promoting  Phase = "promoting"  // green's candidate becomes live
 	Confirming Phase = "confirming" // watching the promoted version
 	Retreating Phase = "retreating" // going back to the target
@@ -115,14 +133,14 @@ const (
 )
 
 // Phases lists every phase in order.
-var Phases = []Phase{Turning, Syncing, Settling, Baking, Promoting, Confirming, Retreating, Completed, RolledBack, Held, Uncertain}
+var Phases = []Phase{Turning, Syncing, Settling, Baking, Gated, Promoting, Confirming, Retreating, Completed, RolledBack, Held, Uncertain}
 
 // Terminal phases absorb: nothing is done after them.
 func (p Phase) Terminal() bool {
 	switch p {
 	case Completed, RolledBack, Held, Uncertain:
 		return true
-	case Turning, Syncing, Settling, Baking, Promoting, Confirming, Retreating:
+	case Turning, Syncing, Settling, Baking, Gated, Promoting, Confirming, Retreating:
 		return false
 	default:
 		return false
@@ -153,6 +171,10 @@ type State struct {
 	// Ignored are the alarms, "NAME@REGION", that were red before the first
 	// change and that the operator chose to leave out.
 	Ignored []string `json:"ignored_alarms,omitempty"`
+	// Approved says who opened which gate.
+	Approved []Approval `json:"approved,omitempty"`
+	// PortionAt is when a shaped retreat took its last portion.
+	PortionAt time.Time `json:"portion_at,omitzero"`
 	// HeldIn is the phase that a held shift goes on from.
 	HeldIn Phase `json:"held_in,omitempty"`
 	// WatchedAt is the last look of this phase that counted: in a bake, one
@@ -193,6 +215,11 @@ type Observation struct {
 	Stop      bool        // a signal asked for the end
 	Fenced    bool        // another run holds a newer token
 	Journal   string      // "" or why the journal could not be written
+	// ApprovedBy is who approved what the gate keeps, "" while nobody has.
+	ApprovedBy string
+	// Until is when this run cannot act any more: its job is ended or its
+	// credentials expire. Zero: no such time is known.
+	Until time.Time
 }
 
 // WriteResult is how the last world-changing action ended.

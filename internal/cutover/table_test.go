@@ -46,6 +46,8 @@ func lookIn(phase cutover.Phase) look {
 		s.Step, s.Want, s.Last, o.Live = len(p.Steps)-1, promoted, promoted, promoted
 	case cutover.Retreating:
 		s.Want, s.Tries = s.Target, 1
+	case cutover.Gated:
+		s.Plan.Gates = []cutover.Gate{{Step: 1, Timeout: time.Hour}}
 	case cutover.Settling, cutover.Baking, cutover.Completed, cutover.RolledBack, cutover.Held, cutover.Uncertain:
 	}
 	return look{s, o}
@@ -63,6 +65,8 @@ func (l *look) over() {
 		l.o.Live, l.s.Receipt.ReadBack = l.s.Target, start.Add(-2*time.Minute)
 	case cutover.Settling, cutover.Baking, cutover.Confirming:
 		l.s.PhaseAt = start.Add(-2 * time.Minute)
+	case cutover.Gated:
+		l.o.ApprovedBy = "somebody"
 	case cutover.Completed, cutover.RolledBack, cutover.Held, cutover.Uncertain:
 	}
 }
@@ -75,11 +79,17 @@ var columns = []struct {
 }{
 	{"healthy", func(*look) {}},
 	{"healthy, phase over", (*look).over},
+	{"healthy, phase over, no time for a step", func(l *look) { l.over(); l.o.Until = l.o.Now.Add(time.Minute) }},
 	{"unknown, phase over", func(l *look) { l.over(); l.verdict(health.Unknown) }},
 	{"unknown for too long", func(l *look) {
 		l.over()
 		l.verdict(health.Unknown)
 		l.s.UnknownSince = start.Add(-time.Hour)
+	}},
+	{"not approved in time", func(l *look) {
+		if l.s.Phase == cutover.Gated {
+			l.s.PhaseAt = start.Add(-2 * time.Hour)
+		}
 	}},
 	{"unhealthy", func(l *look) { l.verdict(health.Unhealthy) }},
 	{"dials unread", func(l *look) { l.o.LiveKnown, l.o.ReadError = false, "throttled" }},
@@ -133,7 +143,7 @@ func (l look) answer() string {
 
 // statesByEvents has a row for each phase and a column for each observation.
 func statesByEvents() string {
-	phases := []cutover.Phase{cutover.Turning, cutover.Syncing, cutover.Settling, cutover.Baking, cutover.Promoting, cutover.Confirming, cutover.Retreating}
+	phases := []cutover.Phase{cutover.Turning, cutover.Syncing, cutover.Settling, cutover.Baking, cutover.Gated, cutover.Promoting, cutover.Confirming, cutover.Retreating}
 	var b strings.Builder
 	b.WriteString("| phase |")
 	for _, c := range columns {

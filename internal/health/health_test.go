@@ -1,8 +1,10 @@
 package health_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -103,10 +105,13 @@ func TestFoldTakesTheWorst(t *testing.T) {
 type scripted struct {
 	err    error
 	probes health.ProbeCount
+	state  string // "": OK
+	asked  int
 }
 
 func (s *scripted) ReadAlarms(context.Context, []health.AlarmRef, time.Time) ([]health.AlarmState, error) {
-	return []health.AlarmState{{Name: "a", Region: "r", State: "OK"}}, s.err
+	s.asked++
+	return []health.AlarmState{{Name: "a", Region: "r", State: cmp.Or(s.state, "OK")}}, s.err
 }
 
 func (s *scripted) Probe(context.Context, int) health.ProbeCount { return s.probes }
@@ -127,4 +132,169 @@ func TestWatcherForgetsTheLastStep(t *testing.T) {
 	if got := judge(stepAt.Add(time.Minute)); got != health.Unknown {
 		t.Errorf("CloudWatch out of reach: %v, want unknown", got)
 	}
+}
+
+// TestTheWatcherAsksNoOftenerThanItMay, but for another step at once; signals
+// are asked each time.
+func TestTheWatcherAsksNoOftenerThanItMay(t *testing.T) {
+	t.Parallel()
+	now := stepAt
+	world := &scripted{probes: health.ProbeCount{Sent: 1, Canary: 1, Base: 1}}
+	looks := &counted{}
+	w := &health.Watcher{
+		Reader: world, Refs: []health.AlarmRef{{Name: "a", Region: "r"}}, Prober: world, Requests: 1, Signals: []health.Signal{looks},
+		Every: 15 * time.Second, Now: func() time.Time { return now },
+	}
+	sides := health.Sides{Base: true, Canary: true}
+	for i, tt := range []struct {
+		after time.Duration
+		step  time.Time
+		asked int
+	}{{0, stepAt, 1}, {14 * time.Second, stepAt, 1}, {time.Second, stepAt, 2}, {time.Second, stepAt.Add(time.Minute), 3}} {
+		now = now.Add(tt.after)
+		if got := w.Judge(context.Background(), tt.step, sides); got.Verdict != health.Healthy || len(got.Findings) != 3 {
+			t.Errorf("look %d: %+v", i, got)
+		}
+		if world.asked != tt.asked || looks.looks != i+1 {
+			t.Errorf("look %d: asked %d times, the signal %d times, want %d and %d", i, world.asked, looks.looks, tt.asked, i+1)
+		}
+	}
+}
+
+func TestASharedIncidentIsHeldOrGoesBack(t *testing.T) {
+	t.Parallel()
+	for bad, want := range map[bool]health.Verdict{false: health.Unknown, true: health.Unhealthy} {
+		world := &scripted{}
+		w := &health.Watcher{Reader: world, Signals: []health.Signal{&counted{finding: health.Finding{Verdict: health.Unknown, Shared: true}}}, SharedIsBad: bad}
+		if got := w.Judge(context.Background(), stepAt, health.Sides{}).Verdict; got != want {
+			t.Errorf("shared is bad %v: %v, want %v", bad, got, want)
+		}
+	}
+}
+
+// TestARedAlarmIsSharedWhereBluesIsRedToo, of the same kind and nothing else.
+func TestARedAlarmIsSharedWhereBluesIsRedToo(t *testing.T) {
+	t.Parallel()
+	red := func(name, region string) health.AlarmState {
+		return health.AlarmState{Name: name, Region: region, State: "ALARM"}
+	}
+	tests := []struct {
+		name   string
+		blue   []health.AlarmState
+		err    error
+		want   health.Verdict
+		shared bool
+	}{
+		{"blue is well", []health.AlarmState{{Name: "api-live-errors", Region: "blue", State: "OK"}}, nil, health.Unhealthy, false},
+		{"blue is red alike", []health.AlarmState{red("api-live-errors", "blue")}, nil, health.Unknown, true},
+		{"blue is red for something else", []health.AlarmState{red("api-latency", "blue")}, nil, health.Unhealthy, false},
+		{"blue cannot be read", []health.AlarmState{red("api-live-errors", "blue")}, errors.New("throttled"), health.Unhealthy, false},
+	}
+	for _, tt := range tests {
+		reader := readers{"green": {states: []health.AlarmState{red("api-next-errors", "green")}}, "blue": {tt.blue, tt.err}}
+		w := &health.Watcher{Reader: reader, Refs: []health.AlarmRef{{Name: "api-next-errors", Region: "green"}}, Controls: []health.AlarmRef{{Name: "api-live-errors", Region: "blue"}}}
+		got := w.Judge(context.Background(), stepAt, health.Sides{})
+		if got.Verdict != tt.want || got.Findings[0].Shared != tt.shared {
+			t.Errorf("%s: %+v, want %v, shared %v", tt.name, got, tt.want, tt.shared)
+		}
+	}
+}
+
+// TestASharedTransitionIsForgiven: an alarm that was red with blue's, and is
+// well again, is no reason to go back; one that goes red later is.
+func TestASharedTransitionIsForgiven(t *testing.T) {
+	t.Parallel()
+	at := func(s int) time.Time { return stepAt.Add(time.Duration(s) * time.Second) }
+	green := health.AlarmState{Name: "api-5xx", Region: "green", State: "ALARM", Since: at(60)}
+	reader := readers{"green": {states: []health.AlarmState{green}}, "blue": {states: []health.AlarmState{{Name: "api-5xx", Region: "blue", State: "ALARM"}}}}
+	w := &health.Watcher{Reader: reader, Refs: []health.AlarmRef{{Name: "api-5xx", Region: "green"}}, Controls: []health.AlarmRef{{Name: "api-5xx", Region: "blue"}}}
+	for i, tt := range []struct {
+		state   string
+		alarmed time.Time
+		blue    string
+		want    health.Verdict
+	}{
+		{"ALARM", time.Time{}, "ALARM", health.Unknown},
+		{"OK", at(60), "OK", health.Healthy},
+		{"OK", at(120), "OK", health.Unhealthy},
+	} {
+		reader["green"].states[0].State, reader["green"].states[0].AlarmedAt = tt.state, tt.alarmed
+		reader["blue"].states[0].State = tt.blue
+		if got := w.Judge(context.Background(), stepAt, health.Sides{}); got.Verdict != tt.want {
+			t.Errorf("look %d: %v (%s), want %v", i, got.Verdict, got.Reason(), tt.want)
+		}
+	}
+}
+
+func TestFailedProbesAreSharedWhereBlueFailsToo(t *testing.T) {
+	t.Parallel()
+	for failed, want := range map[int]health.Verdict{0: health.Unhealthy, 1: health.Unhealthy, 2: health.Unknown} {
+		green := &scripted{probes: health.ProbeCount{Sent: 5, Failed: 5}}
+		blue := &scripted{probes: health.ProbeCount{Sent: 10, Failed: failed}}
+		w := &health.Watcher{Reader: green, Prober: green, Requests: 5, Blue: blue}
+		if got := w.Judge(context.Background(), stepAt, health.Sides{}); got.Verdict != want {
+			t.Errorf("blue failed %d of 10: %v (%s), want %v", failed, got.Verdict, got.Reason(), want)
+		}
+	}
+}
+
+// TestAHealedIncidentIsForgiven: once blue is well, green is judged by what it
+// does then.
+func TestAHealedIncidentIsForgiven(t *testing.T) {
+	t.Parallel()
+	green, blue := &scripted{probes: health.ProbeCount{Sent: 5, Failed: 5}}, &scripted{probes: health.ProbeCount{Sent: 10, Failed: 10}}
+	w := &health.Watcher{Reader: green, Prober: green, Requests: 5, Blue: blue}
+	judge := func() health.Verdict { return w.Judge(context.Background(), stepAt, health.Sides{}).Verdict }
+	if got := judge(); got != health.Unknown {
+		t.Errorf("in the incident: %v", got)
+	}
+	green.probes, blue.probes = health.ProbeCount{Sent: 5}, health.ProbeCount{Sent: 10}
+	if got := judge(); got != health.Healthy {
+		t.Errorf("after it: %v", got)
+	}
+	green.probes.Failed = 5
+	if got := judge(); got != health.Unhealthy {
+		t.Errorf("green alone, later: %v", got)
+	}
+}
+
+// readers answer by the region of the first alarm asked for.
+type readers map[string]struct {
+	states []health.AlarmState
+	err    error
+}
+
+func (r readers) ReadAlarms(_ context.Context, refs []health.AlarmRef, _ time.Time) ([]health.AlarmState, error) {
+	answer := r[refs[0].Region]
+	return slices.Clone(answer.states), answer.err
+}
+
+// TestABaselineAlarmCountsAgainOnceItWasWell.
+func TestABaselineAlarmCountsAgainOnceItWasWell(t *testing.T) {
+	t.Parallel()
+	for baseline, want := range map[bool]health.Verdict{false: health.Healthy, true: health.Unhealthy} {
+		world := &scripted{state: "ALARM"}
+		w := &health.Watcher{Reader: world, Refs: []health.AlarmRef{{Name: "a", Region: "r"}}, Ignore: []string{"a@r"}, Baseline: baseline}
+		judge := func(state string) health.Verdict {
+			world.state = state
+			return w.Judge(context.Background(), stepAt, health.Sides{}).Verdict
+		}
+		if judge("ALARM") != health.Healthy || judge("OK") != health.Healthy {
+			t.Errorf("baseline %v: not left out at first", baseline)
+		}
+		if got := judge("ALARM"); got != want {
+			t.Errorf("baseline %v, red again: %v, want %v", baseline, got, want)
+		}
+	}
+}
+
+// counted is a signal that is asked.
+type counted struct {
+	finding health.Finding
+	looks   int
+}
+
+func (c *counted) Look(context.Context, time.Time, health.Sides) health.Finding {
+	c.looks++
+	return c.finding
 }

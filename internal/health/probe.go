@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -89,6 +90,13 @@ func (p *HTTPProber) Get(ctx context.Context) (Answer, error) {
 		return answer, fmt.Errorf("GET %s: %s", url, response.Status)
 	}
 	return answer, nil
+}
+
+// BadCertificate tells that a request failed for the endpoint's certificate:
+// an untrusted chain, or a name that is not in it.
+func BadCertificate(err error) bool {
+	_, bad := errors.AsType[*tls.CertificateVerificationError](err)
+	return bad
 }
 
 // Probe implements Prober: the requests go out together.

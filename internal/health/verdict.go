@@ -51,8 +51,11 @@ func (v *Verdict) UnmarshalText(text []byte) error {
 // Finding is one reason for a verdict.
 type Finding struct {
 	Verdict Verdict `json:"verdict"`
-	Source  string  `json:"source"` // "alarm NAME (REGION)", "probes"
+	Source  string  `json:"source"` // "alarm NAME (REGION)", "probes", "requests"
 	Detail  string  `json:"detail"`
+	// Shared is true where green is bad and blue as well: the world is ill, and
+	// going back would not help.
+	Shared bool `json:"shared,omitempty"`
 }
 
 // Assessment is a folded verdict and the findings behind it.
@@ -65,7 +68,7 @@ type Assessment struct {
 // measured.
 func Fold(findings ...Finding) Assessment {
 	if len(findings) == 0 {
-		return Assessment{Verdict: Unknown, Findings: []Finding{{Unknown, "health", "nothing was measured"}}}
+		return Assessment{Verdict: Unknown, Findings: []Finding{{Verdict: Unknown, Source: "health", Detail: "nothing was measured"}}}
 	}
 	a := Assessment{Findings: findings}
 	for _, f := range findings {
@@ -130,12 +133,12 @@ func Alarms(asked []AlarmRef, got []AlarmState, since time.Time, ignore []string
 	for _, ref := range asked {
 		source := fmt.Sprintf(alarmSource+"%s (%s)", ref.Name, ref.Region)
 		if slices.Contains(ignore, ref.Name+"@"+ref.Region) {
-			findings = append(findings, Finding{Healthy, source, "ignored: red before the shift began"})
+			findings = append(findings, Finding{Verdict: Healthy, Source: source, Detail: "ignored: red before the shift began"})
 			continue
 		}
 		state, found := states[key{ref.Name, ref.Region}]
 		if !found {
-			findings = append(findings, Finding{Unhealthy, source, "does not exist; run tapctl deploy"})
+			findings = append(findings, Finding{Verdict: Unhealthy, Source: source, Detail: "does not exist; run tapctl deploy"})
 			continue
 		}
 		findings = append(findings, judgeAlarm(source, ref, state, since))
@@ -146,17 +149,17 @@ func Alarms(asked []AlarmRef, got []AlarmState, since time.Time, ignore []string
 func judgeAlarm(source string, ref AlarmRef, s AlarmState, since time.Time) Finding {
 	switch {
 	case s.State == "ALARM":
-		return Finding{Unhealthy, source, strings.TrimSuffix("in ALARM since "+clockTime(s.Since)+": "+s.Reason, ": ")}
+		return Finding{Verdict: Unhealthy, Source: source, Detail: strings.TrimSuffix("in ALARM since "+clockTime(s.Since)+": "+s.Reason, ": ")}
 	case !s.AlarmedAt.IsZero() && !s.AlarmedAt.Before(since):
-		return Finding{Unhealthy, source, "went to ALARM at " + clockTime(s.AlarmedAt) + " and back, during this step"}
+		return Finding{Verdict: Unhealthy, Source: source, Detail: "went to ALARM at " + clockTime(s.AlarmedAt) + " and back, during this step"}
 	case s.EvaluationState != "":
-		return Finding{Unknown, source, "CloudWatch reports " + s.EvaluationState}
+		return Finding{Verdict: Unknown, Source: source, Detail: "CloudWatch reports " + s.EvaluationState}
 	case s.State == "INSUFFICIENT_DATA" && !ref.Sparse:
-		return Finding{Unknown, source, "has no data yet"}
+		return Finding{Verdict: Unknown, Source: source, Detail: "has no data yet"}
 	case s.State == "OK" || s.State == "INSUFFICIENT_DATA":
-		return Finding{Healthy, source, s.State}
+		return Finding{Verdict: Healthy, Source: source, Detail: s.State}
 	default:
-		return Finding{Unknown, source, "is in a state this version does not know: " + s.State}
+		return Finding{Verdict: Unknown, Source: source, Detail: "is in a state this version does not know: " + s.State}
 	}
 }
 
@@ -174,7 +177,15 @@ type ProbeCount struct {
 
 // Sides says which sides of the stage must have answered for a step to count
 // as measured.
-type Sides struct{ Base, Canary bool }
+type Sides struct {
+	Base, Canary bool
+	// Promoted means that the base side is green's candidate, made live just
+	// now: there is nothing left to compare it with.
+	Promoted bool
+	// Ahead is the share of everybody, 0..1, that the next step gives to the
+	// candidate; 0 where no step is ahead.
+	Ahead float64
+}
 
 // Probes judges tapctl's own requests. They stand in for users where there
 // are none: a side that must serve and has not answered yet is Unknown.
@@ -182,12 +193,12 @@ func Probes(count ProbeCount, want Sides, maxFailures int) Finding {
 	const source = "probes"
 	switch {
 	case count.Failed > maxFailures:
-		return Finding{Unhealthy, source, fmt.Sprintf("%d of %d failed, %d allowed: %s", count.Failed, count.Sent, maxFailures, count.LastError)}
+		return Finding{Verdict: Unhealthy, Source: source, Detail: fmt.Sprintf("%d of %d failed, %d allowed: %s", count.Failed, count.Sent, maxFailures, count.LastError)}
 	case want.Canary && count.Canary == 0:
-		return Finding{Unknown, source, fmt.Sprintf("none of %d was answered by the canary yet", count.Sent)}
+		return Finding{Verdict: Unknown, Source: source, Detail: fmt.Sprintf("none of %d was answered by the canary yet", count.Sent)}
 	case want.Base && count.Base == 0:
-		return Finding{Unknown, source, fmt.Sprintf("none of %d was answered by the base side yet", count.Sent)}
+		return Finding{Verdict: Unknown, Source: source, Detail: fmt.Sprintf("none of %d was answered by the base side yet", count.Sent)}
 	default:
-		return Finding{Healthy, source, fmt.Sprintf("%d sent, %d failed, canary answered %d, base %d", count.Sent, count.Failed, count.Canary, count.Base)}
+		return Finding{Verdict: Healthy, Source: source, Detail: fmt.Sprintf("%d sent, %d failed, canary answered %d, base %d", count.Sent, count.Failed, count.Canary, count.Base)}
 	}
 }

@@ -2,6 +2,9 @@ package health
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -15,34 +18,162 @@ type Prober interface {
 	Probe(ctx context.Context, requests int) ProbeCount
 }
 
-// Watcher reads alarms and probes green, and folds both into one verdict. It
-// belongs to one shift and is used from one goroutine.
+// Signal is a further source of a verdict. since is when the step under test
+// began; sides are those that must be answering. It is asked once a look and
+// answers at once: what takes long happens elsewhere.
+type Signal interface {
+	Look(ctx context.Context, since time.Time, sides Sides) Finding
+}
+
+// Watcher reads alarms, probes green and asks the signals, and folds all into
+// one verdict. It belongs to one shift and is used from one goroutine.
 type Watcher struct {
 	Reader      AlarmReader
 	Refs        []AlarmRef
 	Ignore      []string // "NAME@REGION": red before the shift began, and told to be ignored
+	Baseline    bool     // an ignored alarm counts again once it was seen OK
 	Prober      Prober   // nil: no probes
 	Requests    int      // per look
 	MaxFailures int      // in one step
+	Signals     []Signal
+	// Controls are blue's alarms: one that is red as well makes green's red
+	// alarm of the same kind a shared incident. They are asked for only then.
+	Controls []AlarmRef
+	// Blue probes blue where green's probes fail too often; nil: never.
+	Blue Prober
+	// SharedIsBad makes a green that is bad while blue is bad too a reason to
+	// go back, and not one to hold.
+	SharedIsBad bool
+	// Every is the least time between two times of asking CloudWatch and of
+	// probing, by Now; signals are asked each time. Zero: each time.
+	Every time.Duration
+	Now   func() time.Time
 
-	step  time.Time
-	count ProbeCount
+	step    time.Time
+	count   ProbeCount
+	asked   time.Time
+	askedOf question
+	found   []Finding
+	excused map[string]time.Time // alarm -> its transition that blue shared
+}
+
+// question is what the last findings are an answer to.
+type question struct {
+	since time.Time
+	sides Sides
 }
 
 // Judge looks once. Not reaching CloudWatch is Unknown, never red: it has its
 // own budget.
 func (w *Watcher) Judge(ctx context.Context, since time.Time, sides Sides) Assessment {
-	var findings []Finding
-	states, err := w.Reader.ReadAlarms(ctx, w.Refs, since)
-	if err != nil {
-		findings = append(findings, Finding{Unknown, "alarms", "cannot be read: " + err.Error()})
-	} else {
-		findings = append(findings, Alarms(w.Refs, states, since, w.Ignore)...)
+	findings := slices.Clone(w.ask(ctx, since, sides))
+	for _, signal := range w.Signals {
+		findings = append(findings, signal.Look(ctx, since, sides))
 	}
-	if w.Prober != nil {
-		findings = append(findings, w.probe(ctx, since, sides))
+	for i := range findings {
+		if findings[i].Shared && w.SharedIsBad {
+			findings[i].Verdict = Unhealthy
+		}
 	}
 	return Fold(findings...)
+}
+
+// ask reads the alarms and probes, where its time has come or the question is
+// another one.
+func (w *Watcher) ask(ctx context.Context, since time.Time, sides Sides) []Finding {
+	q := question{since, Sides{Base: sides.Base, Canary: sides.Canary}}
+	if w.Every > 0 && w.askedOf == q && w.Now().Sub(w.asked) < w.Every {
+		return w.found
+	}
+	if w.Every > 0 {
+		w.asked, w.askedOf = w.Now(), q
+	}
+	w.found = nil
+	states, err := w.Reader.ReadAlarms(ctx, w.Refs, since)
+	if err != nil {
+		w.found = append(w.found, Finding{Verdict: Unknown, Source: "alarms", Detail: "cannot be read: " + err.Error()})
+	} else {
+		w.forgiveNoMore(states)
+		w.excuse(states)
+		w.found = append(w.found, w.compared(ctx, states, since)...)
+	}
+	if w.Prober != nil {
+		w.found = append(w.found, w.probedBlue(ctx, w.probe(ctx, since, sides)))
+	}
+	return w.found
+}
+
+// compared judges the alarms, and marks the red ones whose control at blue is
+// red as well: whatever is ill, it is not green's code alone. A control that
+// cannot be read excuses nothing.
+func (w *Watcher) compared(ctx context.Context, states []AlarmState, since time.Time) []Finding {
+	findings := Alarms(w.Refs, states, since, w.Ignore)
+	if len(w.Controls) == 0 || Fold(findings...).Verdict != Unhealthy {
+		return findings
+	}
+	controls, err := w.Reader.ReadAlarms(ctx, w.Controls, since)
+	if err != nil {
+		return findings
+	}
+	for i, ref := range w.Refs { // Alarms keeps their order
+		at := slices.IndexFunc(controls, func(c AlarmState) bool { return c.Name == control(ref.Name) && c.State == "ALARM" })
+		if findings[i].Verdict != Unhealthy || at < 0 {
+			continue
+		}
+		findings[i].Verdict, findings[i].Shared = Unknown, true
+		findings[i].Detail += "; and so is blue's " + controls[at].Name + " (" + controls[at].Region + ")"
+		for _, s := range states {
+			if s.Name == ref.Name && s.Region == ref.Region {
+				w.excused[ref.Name] = s.Since
+			}
+		}
+	}
+	return findings
+}
+
+// excuse takes out of the states the transitions of an incident that blue
+// shared: once it is over they are not held against green.
+func (w *Watcher) excuse(states []AlarmState) {
+	if w.excused == nil {
+		w.excused = map[string]time.Time{}
+	}
+	for i := range states {
+		if until, shared := w.excused[states[i].Name]; shared && !states[i].AlarmedAt.After(until) {
+			states[i].AlarmedAt = time.Time{}
+		}
+	}
+}
+
+// control is the name of blue's alarm that watches the same thing: blue has no
+// candidate, its users are on live.
+func control(name string) string { return strings.Replace(name, "-next-", "-live-", 1) }
+
+// bluesShare is the share of blue's probes whose failure makes green's a shared
+// incident.
+const bluesShare = 0.2
+
+// probedBlue asks blue where green fails.
+func (w *Watcher) probedBlue(ctx context.Context, f Finding) Finding {
+	if f.Verdict != Unhealthy || w.Blue == nil {
+		return f
+	}
+	if got := w.Blue.Probe(ctx, max(w.Requests, 10)); float64(got.Failed) >= bluesShare*float64(got.Sent) {
+		f.Verdict, f.Shared = Unknown, true
+		f.Detail += fmt.Sprintf("; and blue failed %d of %d", got.Failed, got.Sent)
+		w.count = ProbeCount{} // what failed meanwhile is not held against green later
+	}
+	return f
+}
+
+// forgiveNoMore takes the alarms that are well again out of those ignored. The
+// transition itself is not held against the step: it was into OK.
+func (w *Watcher) forgiveNoMore(states []AlarmState) {
+	if !w.Baseline {
+		return
+	}
+	w.Ignore = slices.DeleteFunc(w.Ignore, func(ignored string) bool {
+		return slices.ContainsFunc(states, func(s AlarmState) bool { return s.Name+"@"+s.Region == ignored && s.State == "OK" })
+	})
 }
 
 // probe counts afresh for every step: what an earlier one met is not evidence

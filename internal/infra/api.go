@@ -24,12 +24,6 @@ type restAPI struct {
 	stage      *apigateway.Stage
 }
 
-// accessLogFormat is one JSON object a request. isCanaryRequest is what tells
-// base and canary apart: no metric has that dimension.
-const accessLogFormat = `{"request_id":"$context.requestId","time":"$context.requestTimeEpoch","method":"$context.httpMethod",` +
-	`"path":"$context.path","status":"$context.status","latency_ms":"$context.responseLatency",` +
-	`"integration_latency_ms":"$context.integrationLatency","canary":"$context.isCanaryRequest","ip":"$context.identity.sourceIp"}`
-
 // restAPI is a proxy of everything to one integration, whose function is the
 // stage variable fn: base and canary differ by that variable only.
 func (c *cell) restAPI() error {
@@ -155,7 +149,7 @@ func (c *cell) definitionHash(uri string, checkers []string) pulumi.String {
 }
 
 // AccessLog is the log group of a cell's requests; canary requests are in its
-// twin, AccessLog/Canary.
+// twin, topology.CanaryLog.
 func AccessLog(c config.Config) string { return "/tapctl/" + c.Name("api") + "/access" }
 
 // stage is prod, with the canary. Every function alias that fn can name may be
@@ -169,13 +163,13 @@ func (c *cell) stage() error {
 	}
 	// API Gateway writes canary requests to a group of this name and would
 	// create it without retention.
-	if _, err := c.logGroup("access-canary", access+"/Canary"); err != nil {
+	if _, err := c.logGroup("access-canary", topology.CanaryLog(access)); err != nil {
 		return err
 	}
 	args := &apigateway.StageArgs{
 		RestApi: c.rest.api.ID(), Deployment: c.rest.deployment.ID(), StageName: pulumi.String(StageName),
 		Variables:         pulumi.StringMap{"fn": pulumi.String(c.fn())},
-		AccessLogSettings: &apigateway.StageAccessLogSettingsArgs{DestinationArn: group.Arn, Format: pulumi.String(accessLogFormat)},
+		AccessLogSettings: &apigateway.StageAccessLogSettingsArgs{DestinationArn: group.Arn, Format: pulumi.String(topology.AccessLogFormat)},
 		Tags:              c.tags("public API"),
 	}
 	if c.Side == topology.Green {

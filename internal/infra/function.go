@@ -38,6 +38,7 @@ func (c *cell) application() error {
 		return err
 	}
 	c.api = fn
+	c.ctx.Export("version", pulumi.String(c.API.Version))
 	live := fn.lambda.Version
 	if c.Live.Exists {
 		live = pulumi.String(c.Live.LiveVersion).ToStringOutput()

@@ -10,41 +10,36 @@ import (
 	"github.com/tapctl/tapctl/internal/cutover"
 )
 
-// Operator is tapctl as it is used: each call is one command.
+// Operator is tapctl as it is used: each call is one command, with keys laid
+// over the configuration.
 type Operator interface {
-	Deploy(ctx context.Context) error
+	Deploy(ctx context.Context, over map[string]any) error
 	// Shift runs a whole shift, telling its events, and returns its outcome.
-	Shift(ctx context.Context, tell func(cutover.Event)) (outcome string, err error)
+	Shift(ctx context.Context, over map[string]any, tell func(cutover.Event)) (outcome string, err error)
 	Rollback(ctx context.Context) error
 	// APICalls counts the AWS calls made so far.
 	APICalls() int
 }
 
-// Saboteur puts faults into green and takes them out.
+// Saboteur puts faults into the application and takes them out.
 type Saboteur interface {
-	// Inject makes a share of green's own answers fail, and says so in words.
-	Inject(rate float64) (what string, err error)
+	// Inject puts the fault in force, and says so in words.
+	Inject(f Fault) (what string, err error)
 	Clear() error
 	// FrontDoor is the address that clients of green dial.
 	FrontDoor() string
 }
 
+// Model says what to expect of a scenario at a rate, in requests a second of
+// the clock.
+type Model func(s Scenario, rate float64) Forecast
+
 // Plan is what a rehearsal does.
 type Plan struct {
-	Load Load
-	// FaultAt is the exposure, in percent, at which green turns bad.
-	FaultAt cutover.Percent
-	// FaultRate is the share of green's own answers that then fail.
-	FaultRate float64
-	// Scenarios to run, in order: "clean", "bad".
-	Scenarios []string
+	Load      Load
+	Scenarios []Scenario // in order
+	Model     Model      // nil: none
 }
-
-// Names of the scenarios.
-const (
-	Clean = "clean"
-	Bad   = "bad"
-)
 
 // Stage is everything a rehearsal is given.
 type Stage struct {
@@ -58,28 +53,35 @@ type Stage struct {
 // Run deploys once and plays the scenarios, each under traffic of its own that
 // begins on blue.
 func Run(ctx context.Context, stage Stage, plan Plan) ([]Score, error) {
-	if err := stage.Operator.Deploy(ctx); err != nil {
+	if err := stage.Operator.Deploy(ctx, nil); err != nil {
 		return nil, err
 	}
 	if err := Seed(ctx, stage.Target); err != nil {
 		return nil, err
 	}
 	var scores []Score
-	for i, name := range plan.Scenarios {
+	for i, scenario := range plan.Scenarios {
 		if i > 0 {
 			stage.say(cutover.EventPlan, "back to blue, for the next scenario")
 			if err := stage.Operator.Rollback(ctx); err != nil {
 				return scores, err
 			}
+			// What the last one broke is in the alarms' newest minutes.
+			if err := stage.Clock.Sleep(ctx, forgetting); err != nil {
+				return scores, err
+			}
 		}
-		s, err := stage.play(ctx, name, plan)
+		s, err := stage.play(ctx, scenario, plan)
 		if err != nil {
-			return scores, fmt.Errorf("scenario %s: %w", name, err)
+			return scores, fmt.Errorf("scenario %s: %w", scenario.Name, err)
 		}
 		scores = append(scores, s)
 	}
 	return scores, nil
 }
+
+// forgetting is how long an alarm looks back, and a metric is late.
+const forgetting = 6 * time.Minute
 
 func (s Stage) say(kind cutover.EventKind, format string, args ...any) {
 	s.Tell(cutover.Event{At: s.Clock.Now(), Kind: kind, Text: fmt.Sprintf(format, args...)})
@@ -89,17 +91,31 @@ func (s Stage) say(kind cutover.EventKind, format string, args ...any) {
 // users who were served.
 const warmUp = 30 * time.Second
 
-func (s Stage) play(ctx context.Context, name string, plan Plan) (Score, error) {
-	s.say(cutover.EventPlan, "scenario %s: %d clients, %.0f requests a second (real time)", name, plan.Load.Clients, plan.Load.Rate)
-	calls := s.Operator.APICalls()
-	plan.Load.Name = name
-	users := StartUsers(ctx, s.Target, plan.Load)
+func (s Stage) play(ctx context.Context, scenario Scenario, plan Plan) (Score, error) {
+	s.say(cutover.EventPlan, "scenario %s: %s", scenario.Name, scenario.About)
+	if scenario.Deploy != nil {
+		if err := s.Operator.Deploy(ctx, scenario.Deploy); err != nil {
+			return Score{}, err
+		}
+		defer func() { _ = s.Operator.Deploy(ctx, nil) }() // Non-fatal: the next scenario would say so.
+	}
+	calls, began := s.Operator.APICalls(), s.Clock.Now()
+	users := &Users{cancel: func() {}}
+	if !scenario.Silent {
+		s.say(cutover.EventPlan, "%d clients, %.0f requests a second (real time)", plan.Load.Clients, plan.Load.Rate)
+		load := plan.Load
+		load.Name = scenario.Name
+		users = StartUsers(ctx, s.Target, load)
+	}
 	defer users.Stop()
 	if err := s.Clock.Sleep(ctx, warmUp); err != nil {
 		return Score{}, err
 	}
-	scene := &scene{stage: s, plan: plan, armed: name == Bad}
-	outcome, err := s.Operator.Shift(ctx, scene.watch)
+	scene := &scene{stage: s, scenario: scenario, ctx: ctx}
+	if scenario.At < 0 {
+		scene.strike(0)
+	}
+	outcome, err := s.Operator.Shift(ctx, scenario.Config, scene.watch)
 	if err != nil {
 		return Score{}, err
 	}
@@ -108,23 +124,24 @@ func (s Stage) play(ctx context.Context, name string, plan Plan) (Score, error) 
 		return Score{}, err
 	}
 	users.Stop()
-	if scene.failed != nil {
-		return Score{}, scene.failed
+	if err := scene.end(); err != nil {
+		return Score{}, err
 	}
-	if scene.armed {
-		if err := s.Saboteur.Clear(); err != nil {
-			return Score{}, err
-		}
+	requests := users.Requests()
+	done := score(scenario, outcome, requests, scene.incident, s.Operator.APICalls()-calls)
+	if scenario.Forecast && plan.Model != nil {
+		done.compare(plan.Model(scenario, float64(len(requests))/s.Clock.Now().Sub(began).Seconds()))
 	}
-	return score(name, outcome, users.Requests(), scene.incident, s.Operator.APICalls()-calls), nil
+	return done, nil
 }
 
 // scene watches the shift's events, as an onlooker, to put the fault in at the
 // planned exposure and to note when tapctl decided.
 type scene struct {
-	stage Stage
-	plan  Plan
-	armed bool
+	stage    Stage
+	scenario Scenario
+	ctx      context.Context
+	lifting  sync.WaitGroup
 
 	mu       sync.Mutex
 	incident Incident
@@ -135,17 +152,55 @@ func (c *scene) watch(e cutover.Event) {
 	c.stage.Tell(e)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	exposure := e.Live.CandidateExposure()
 	if e.Kind == cutover.EventRetreat && c.incident.Decided.IsZero() {
-		c.incident.Decided, c.incident.Exposure = e.At, float64(e.Live.Exposure())
+		c.incident.Decided, c.incident.Exposure = e.At, float64(exposure)
 	}
-	if !c.armed || !c.incident.Injected.IsZero() || e.Phase != cutover.Baking || e.Live.Exposure() < c.plan.FaultAt {
-		return
+	due := exposure > 0 && exposure >= c.scenario.At && (c.scenario.At == 0 || e.Phase == cutover.Baking)
+	if c.scenario.Fault.Kind != "" && c.incident.Injected.IsZero() && due {
+		c.strike(exposure)
 	}
-	what, err := c.stage.Saboteur.Inject(c.plan.FaultRate)
+}
+
+// strike puts the fault in, and lifts it when its time is over.
+func (c *scene) strike(exposure cutover.Percent) {
+	what, err := c.stage.Saboteur.Inject(c.scenario.Fault)
 	if err != nil {
 		c.failed = err
 		return
 	}
-	c.incident.Injected, c.incident.Address, c.incident.What = c.stage.Clock.Now(), c.stage.Saboteur.FrontDoor(), what
-	c.stage.say(cutover.EventTrouble, "FAULT INJECTED: %s", what)
+	c.incident.Injected, c.incident.What, c.incident.Fault = c.stage.Clock.Now(), what, c.scenario.Fault
+	c.incident.Address = c.stage.Saboteur.FrontDoor()
+	c.stage.say(cutover.EventTrouble, "FAULT INJECTED at exposure %v%%: %s", exposure, what)
+	if c.scenario.For > 0 {
+		c.lifting.Go(func() {
+			if c.stage.Clock.Sleep(c.ctx, c.scenario.For) == nil {
+				c.lift()
+			}
+		})
+	}
+}
+
+func (c *scene) lift() {
+	err := c.stage.Saboteur.Clear()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		c.failed = err
+	}
+	if c.incident.Cleared.IsZero() {
+		c.incident.Cleared = c.stage.Clock.Now()
+		c.stage.say(cutover.EventTrouble, "FAULT LIFTED")
+	}
+}
+
+// end lifts what is left.
+func (c *scene) end() error {
+	c.lifting.Wait()
+	if !c.incident.Injected.IsZero() && c.incident.Cleared.IsZero() {
+		if err := c.stage.Saboteur.Clear(); err != nil {
+			return err
+		}
+	}
+	return c.failed
 }

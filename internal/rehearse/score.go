@@ -2,6 +2,7 @@ package rehearse
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"time"
 )
@@ -23,16 +24,40 @@ type Score struct {
 	FirstFailure string `json:"first_failure,omitempty"`
 	// Sides is how many answers each side gave.
 	Sides map[string]int `json:"sides"`
+	// Model is what the harm benchmark's model expected, null where it has none.
+	Model *Compared `json:"model,omitempty"`
+
+	ends   []string
+	silent bool
+}
+
+// Forecast is what a model expects of a scenario.
+type Forecast struct {
+	Rate       float64  `json:"rps"` // requests a second of the clock
+	HarmedMean float64  `json:"harmed_mean"`
+	HarmedP95  float64  `json:"harmed_p95"`
+	RestoreS   *float64 `json:"restore_s"` // median; null where it never was
+}
+
+// Compared is a forecast beside what was measured.
+type Compared struct {
+	Forecast
+	// Ratio is the harm measured over the model's mean, null where that is 0.
+	Ratio *float64 `json:"ratio"`
+}
+
+func (s *Score) compare(f Forecast) {
+	s.Model = &Compared{Forecast: f}
+	if f.HarmedMean > 0 {
+		ratio := float64(s.Harmed) / f.HarmedMean
+		s.Model.Ratio = &ratio
+	}
 }
 
 // Passed tells whether the scenario ended as it must: nobody failed because of
 // tapctl, and a bad green was sent back.
 func (s Score) Passed() bool {
-	want := "completed"
-	if len(s.Faults) > 0 {
-		want = "rolled_back"
-	}
-	return s.Failed == 0 && s.Outcome == want && s.Requests > 0
+	return s.Failed == 0 && slices.Contains(s.ends, s.Outcome) && (s.Requests > 0 || s.silent)
 }
 
 // Incident is an injected fault and what was decided because of it.
@@ -43,11 +68,12 @@ type Incident struct {
 	Decided  time.Time // retreat decided; zero: never
 	Exposure float64   // percent, when decided
 	What     string
+	Fault    Fault
 }
 
 // score counts what the users met.
-func score(name, outcome string, requests []Request, incident Incident, apiCalls int) Score {
-	s := Score{Name: name, Outcome: outcome, Requests: len(requests), APICalls: apiCalls, Faults: []string{}, Sides: map[string]int{}}
+func score(scenario Scenario, outcome string, requests []Request, incident Incident, apiCalls int) Score {
+	s := Score{Name: scenario.Name, ends: scenario.Ends, silent: scenario.Silent, Outcome: outcome, Requests: len(requests), APICalls: apiCalls, Faults: []string{}, Sides: map[string]int{}}
 	sort.Slice(requests, func(i, j int) bool { return requests[i].At.Before(requests[j].At) })
 	var lastHarm time.Time
 	for _, r := range requests {
@@ -55,7 +81,7 @@ func score(name, outcome string, requests []Request, incident Incident, apiCalls
 			s.Sides[r.Side]++
 		}
 		switch {
-		case !r.Failed():
+		case !r.Failed() && !incident.slowed(r):
 		case explained(r, incident):
 			s.Harmed++
 			lastHarm = r.At
@@ -81,11 +107,18 @@ func score(name, outcome string, requests []Request, incident Incident, apiCalls
 	return s
 }
 
+// slowed tells whether the answer was as late as the fault makes it. A slow
+// answer that no fault explains is not held against anybody: this machine has
+// slow moments of its own.
+func (i Incident) slowed(r Request) bool {
+	return i.Fault.Kind == Slow && r.Took >= i.Fault.Late && explained(r, i)
+}
+
 // explained tells whether the injected fault accounts for the failure: the
 // request was at that side's front door, and sent or under way while it was in
 // force.
 func explained(r Request, i Incident) bool {
-	if i.Injected.IsZero() || r.Address != i.Address {
+	if i.Injected.IsZero() || r.Address != i.Address && !i.Fault.Both {
 		return false
 	}
 	const underWay = time.Minute // of the clock: the request may have been sent just before

@@ -13,6 +13,9 @@ func TestScore(t *testing.T) {
 	t.Parallel()
 	at := func(s int) time.Time { return t0.Add(time.Duration(s) * time.Second) }
 	incident := Incident{Injected: at(100), Cleared: at(400), Address: greenDoor, Decided: at(160), Exposure: 9, What: "green fails"}
+	shared, late := incident, incident
+	shared.Fault = Fault{Kind: Errors, Both: true}
+	late.Fault = Fault{Kind: Slow, Late: 2 * time.Second}
 	ok := Request{At: at(10), Address: blueDoor, Status: 200, Side: "blue"}
 	tests := []struct {
 		name           string
@@ -27,10 +30,14 @@ func TestScore(t *testing.T) {
 		{"green fails long before the fault", Request{At: at(10), Address: greenDoor, Status: 502}, incident, 1, 0},
 		{"green fails after the fault was cleared", Request{At: at(401), Address: greenDoor, Status: 502}, incident, 1, 0},
 		{"green fails without a fault", Request{At: at(120), Address: greenDoor, Status: 502}, Incident{}, 1, 0},
+		{"blue fails in a shared incident", Request{At: at(120), Address: blueDoor, Status: 502}, shared, 0, 1},
+		{"a late answer under a fault that makes them late", Request{At: at(120), Address: greenDoor, Status: 200, Took: 3 * time.Second}, late, 0, 1},
+		{"a late answer for no such reason", Request{At: at(120), Address: blueDoor, Status: 200, Took: 3 * time.Second}, late, 0, 0},
+		{"a prompt answer under that fault", Request{At: at(120), Address: greenDoor, Status: 200, Took: time.Second}, late, 0, 0},
 		{"a 404 is a failure too", Request{At: at(10), Address: blueDoor, Status: 404}, Incident{}, 1, 0},
 	}
 	for _, tt := range tests {
-		s := score("x", "completed", []Request{ok, tt.request}, tt.incident, 7)
+		s := score(Scenario{Name: "x", Ends: []string{"completed"}}, "completed", []Request{ok, tt.request}, tt.incident, 7)
 		if s.Requests != 2 || s.Failed != tt.failed || s.Harmed != tt.harmed {
 			t.Errorf("%s: failed %d harmed %d, want %d and %d", tt.name, s.Failed, s.Harmed, tt.failed, tt.harmed)
 		}
@@ -46,7 +53,7 @@ func TestScoreTimes(t *testing.T) {
 	harmed := func(s int) Request {
 		return Request{At: t0.Add(time.Duration(s) * time.Second), Address: greenDoor, Status: 502}
 	}
-	s := score(Bad, "rolled_back", []Request{harmed(95), harmed(5)}, incident, 0)
+	s := score(Scenario{Name: Bad, Ends: []string{"rolled_back"}}, "rolled_back", []Request{harmed(95), harmed(5)}, incident, 0)
 	if s.DetectSeconds == nil || *s.DetectSeconds != 90 || s.RestoreSeconds == nil || *s.RestoreSeconds != 95 {
 		t.Errorf("detect %v restore %v, want 90 and 95", s.DetectSeconds, s.RestoreSeconds)
 	}
@@ -57,7 +64,36 @@ func TestScoreTimes(t *testing.T) {
 	if s.Passed() {
 		t.Error("a bad green that went through is not a pass")
 	}
-	if s := score(Clean, "completed", nil, Incident{}, 0); s.Passed() || s.DetectSeconds != nil {
+	if s := score(Scenario{Name: Clean, Ends: []string{"completed"}}, "completed", nil, Incident{}, 0); s.Passed() || s.DetectSeconds != nil {
 		t.Error("no request at all proves nothing")
+	}
+}
+
+func TestEveryScenarioCanBeFoundAndFail(t *testing.T) {
+	t.Parallel()
+	all := Scenarios(0.5, 4)
+	for _, scenario := range all {
+		found, err := Find(all, []string{scenario.Name})
+		if err != nil || len(found) != 1 || found[0].Name != scenario.Name || len(scenario.Ends) == 0 {
+			t.Errorf("%s: %v, %v", scenario.Name, found, err)
+		}
+		if s := score(scenario, "refused", []Request{{At: t0, Address: blueDoor, Status: 200}}, Incident{}, 0); s.Passed() {
+			t.Errorf("%s passes without a shift", scenario.Name)
+		}
+	}
+	if _, err := Find(all, []string{Clean, "worse"}); err == nil {
+		t.Error("an unknown scenario is found")
+	}
+}
+
+func TestAScoreBesideItsModel(t *testing.T) {
+	t.Parallel()
+	s := Score{Harmed: 6}
+	s.compare(Forecast{HarmedMean: 4})
+	if s.Model == nil || s.Model.Ratio == nil || *s.Model.Ratio != 1.5 {
+		t.Errorf("%+v, want a ratio of 1.5", s.Model)
+	}
+	if s.compare(Forecast{}); s.Model.Ratio != nil {
+		t.Errorf("%v times nothing", *s.Model.Ratio)
 	}
 }

@@ -42,6 +42,8 @@ type Topology struct {
 	Bucket     map[string]string `json:"bucket,omitempty"`
 	Secret     map[string]string `json:"secret,omitempty"`
 	WebsiteURL string            `json:"website_url,omitempty"`
+	// Keys are the ARNs of the customer keys, by region.
+	Keys map[string]string `json:"keys,omitempty"`
 	// KillRegion has the alarm of the operator's switch.
 	KillRegion string `json:"kill_region,omitempty"`
 }
@@ -59,6 +61,12 @@ type Cell struct {
 	// Forwarder is the function whose alias live answers the base side before
 	// promotion; empty in the source cell.
 	Forwarder string `json:"forwarder,omitempty"`
+	// AccessLog is the log group of its requests; "" in what was deployed
+	// before it was kept.
+	AccessLog string `json:"access_log,omitempty"`
+	// Version is the label of the candidate that the last deploy gave this
+	// cell; "" in what was deployed before it was kept.
+	Version string `json:"version,omitempty"`
 }
 
 // FnForwarder, FnLive and FnNext are the values the stage variable fn takes.

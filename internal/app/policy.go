@@ -1,0 +1,38 @@
+package app
+
+import (
+	"context"
+
+	"github.com/tapctl/tapctl/internal/infra"
+)
+
+// PolicyReport is the IAM role of a CI job: what it may do, and, for GitHub,
+// who may be it.
+type PolicyReport struct {
+	Policy infra.Document  `json:"policy"`
+	Trust  *infra.Document `json:"trust,omitempty"`
+}
+
+// ShiftPolicy is the role of the jobs that move traffic. Its ids are those of
+// the last deploy.
+func (a *App) ShiftPolicy(ctx context.Context) (PolicyReport, string, error) {
+	top, err := a.findTopology(ctx)
+	if err != nil {
+		return PolicyReport{}, "", a.notDeployed(err)
+	}
+	return PolicyReport{Policy: infra.ShiftPolicy(top)}, top.Account, nil
+}
+
+// DeployPolicy is the role of the jobs that provision. Nothing need be there
+// yet but the hosted zone.
+func (a *App) DeployPolicy(ctx context.Context) (PolicyReport, string, error) {
+	account, err := a.Clients.Account(ctx, a.Config.TargetRegion)
+	if err != nil {
+		return PolicyReport{}, "", refused(err)
+	}
+	zone, err := a.Clients.ZoneID(ctx, a.Config.Domain.Zone)
+	if err != nil {
+		return PolicyReport{}, "", refused(err)
+	}
+	return PolicyReport{Policy: infra.DeployPolicy(a.Config, account, zone)}, account, nil
+}

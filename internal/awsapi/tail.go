@@ -1,0 +1,329 @@
+package awsapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
+
+	"github.com/tapctl/tapctl/internal/clock"
+	"github.com/tapctl/tapctl/internal/health"
+	"github.com/tapctl/tapctl/internal/topology"
+)
+
+// Tail follows the access log of a cell and of its canary: by Live Tail, and
+// where that is denied, out of reach or sampled, by asking FilterLogEvents now
+// and then. Every request is delivered once, however it was read. Run follows,
+// Drain takes what came; neither waits for the other.
+type Tail struct {
+	clients *Clients
+	region  string
+	account string
+	group   string
+	clock   clock.Clock
+
+	// The lines already delivered, by the hash of their request id.
+	seed   maphash.Seed
+	seen   map[uint64]struct{}
+	recent []uint64 // a ring of them, the oldest forgotten first
+	next   int
+	from   time.Time // every line of before has been read, late ones aside
+	// frames is how many updates Live Tail sent so far.
+	frames atomic.Int64
+
+	mu      sync.Mutex
+	queue   []health.Request
+	spare   []health.Request // what Drain lent last
+	partial string           // once: told by the next Drain
+	gap     string           // for as long as it lasts
+	source  string
+}
+
+// The bounds of a Tail. Pauses are of the clock that AWS follows.
+const (
+	tailQueue    = 1 << 16          // requests kept between two Drains
+	tailSeen     = 1 << 17          // requests remembered, to deliver none twice
+	tailLate     = 15 * time.Second // a line may arrive this long after its request
+	tailPoll     = 5 * time.Second  // between two times of asking
+	tailPages    = 20               // pages of one time of asking, each 1 MB at most
+	tailAgain    = 5 * time.Minute  // until Live Tail is tried again
+	tailTries    = 4                // reconnections in a row before asking instead
+	tailBackoff  = time.Second      // before the first of them, doubled each time
+	tailSampled  = 3                // sampled updates in a row before asking instead
+	tailQuiet    = 5 * time.Second  // real time without an update: the connection is dead
+	tailCatchUps = 3                // times of asking for what came while no session was open
+	tailAttempts = 2                // of the SDK, before a session counts as refused
+)
+
+// The ways of reading.
+const (
+	byLiveTail = "live tail"
+	byPolling  = "polling: "
+)
+
+// NewTail follows the access log of a cell. The cell's topology names it; a
+// topology of before it was kept is completed by fallback.
+func NewTail(c *Clients, account string, cell topology.Cell, fallback string, at clock.Clock) *Tail {
+	group := cell.AccessLog
+	if group == "" {
+		group = fallback
+	}
+	return &Tail{
+		clients: c, region: cell.Region, account: account, group: group, clock: at,
+		seed: maphash.MakeSeed(), seen: make(map[uint64]struct{}, tailSeen), recent: make([]uint64, tailSeen),
+		source: byLiveTail, gap: "the access log is not followed yet",
+	}
+}
+
+var _ health.RequestTail = (*Tail)(nil)
+
+// Drain implements health.RequestTail.
+func (t *Tail) Drain() health.Batch {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	b := health.Batch{Requests: t.queue, Partial: t.partial, Source: t.source}
+	if b.Partial == "" {
+		b.Partial = t.gap
+	}
+	t.queue, t.spare, t.partial = t.spare[:0], t.queue, ""
+	return b
+}
+
+// Run follows until the context ends, whose error it returns.
+func (t *Tail) Run(ctx context.Context) error {
+	t.from = t.clock.Now()
+	for ctx.Err() == nil {
+		reason := t.live(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		t.use(byPolling + reason)
+		t.poll(ctx, t.clock.Now().Add(tailAgain))
+	}
+	return ctx.Err()
+}
+
+func (t *Tail) use(source string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.source = source
+}
+
+// live keeps a Live Tail session open, and returns why that is no use.
+func (t *Tail) live(ctx context.Context) (reason string) {
+	pause := tailBackoff
+	for tries := 0; ctx.Err() == nil; tries++ {
+		before := t.frames.Load()
+		err := t.session(ctx)
+		if t.frames.Load() > before {
+			tries, pause = 0, tailBackoff
+		}
+		var sampled *sampledError
+		switch {
+		case errors.As(err, &sampled):
+			return sampled.Error()
+		case tries >= tailTries || err != nil && !worthAnotherTry(err):
+			return reasonOf(err)
+		}
+		// The session's time was over, or the connection broke: the SDK does
+		// not tell them apart.
+		t.miss("live tail was interrupted", true)
+		if t.clock.Sleep(ctx, pause) != nil {
+			break
+		}
+		pause *= 2
+	}
+	return ""
+}
+
+// sampledError is a session that leaves requests out.
+type sampledError struct{}
+
+// Error implements error.
+func (*sampledError) Error() string { return "live tail shows a sample only" }
+
+// worthAnotherTry tells trouble that may pass from a refusal.
+func worthAnotherTry(err error) bool {
+	switch classify(err) {
+	case NoAnswer:
+		return true
+	case Expired, Denied, NoIdentity:
+		return false
+	case OtherFailed:
+		switch code(err) {
+		case "", "InternalFailure", "ServiceUnavailableException", "ThrottlingException", "SessionStreamingException", "SessionTimeoutException":
+			return true
+		}
+	}
+	return false
+}
+
+func reasonOf(err error) string {
+	if kind := classify(err); kind != OtherFailed {
+		return string(kind)
+	}
+	if c := code(err); c != "" {
+		return c
+	}
+	return "live tail breaks off"
+}
+
+// session is one Live Tail session, from its beginning to its end.
+func (t *Tail) session(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	in := &cloudwatchlogs.StartLiveTailInput{LogGroupIdentifiers: []string{t.arn(t.group), t.arn(topology.CanaryLog(t.group))}}
+	out, err := t.clients.Logs(t.region).StartLiveTail(ctx, in, func(o *cloudwatchlogs.Options) { o.RetryMaxAttempts = tailAttempts })
+	if err != nil {
+		return err
+	}
+	stream := out.GetStream()
+	defer stream.Close() //nolint:errcheck // Non-fatal: its error was read before.
+	go t.watch(ctx, cancel)
+	t.use(byLiveTail)
+	sampled, asked, caught := 0, 0, false
+	for event := range stream.Events() {
+		update, ok := event.(*types.StartLiveTailResponseStreamMemberSessionUpdate)
+		if !ok {
+			continue
+		}
+		t.frames.Add(1)
+		for _, e := range update.Value.SessionResults {
+			t.take(aws.ToString(e.Message))
+		}
+		if update.Value.SessionMetadata != nil && update.Value.SessionMetadata.Sampled {
+			t.miss((&sampledError{}).Error(), false)
+			if sampled++; sampled >= tailSampled {
+				return &sampledError{}
+			}
+			asked, caught = 0, false
+			continue
+		}
+		sampled = 0
+		if !caught {
+			asked++
+			caught = t.catchUp(ctx, asked >= tailCatchUps)
+		}
+		if caught {
+			t.from = t.clock.Now()
+		}
+	}
+	return stream.Err()
+}
+
+// catchUp asks for what arrived while no session was open, or was left out of
+// one. What cannot be had at the last time of asking is lost, and said to be.
+func (t *Tail) catchUp(ctx context.Context, last bool) bool {
+	if t.ask(ctx) {
+		return true
+	}
+	if last {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.partial, t.gap = t.gap, ""
+	}
+	return last
+}
+
+func (t *Tail) arn(group string) string {
+	return fmt.Sprintf("arn:aws:logs:%s:%s:log-group:%s", t.region, t.account, group)
+}
+
+// watch ends a session that has gone quiet: updates come every second, whether
+// there is something in them or not.
+func (t *Tail) watch(ctx context.Context, end context.CancelFunc) {
+	for last := int64(-1); (clock.Real{}).Sleep(ctx, tailQuiet) == nil; {
+		now := t.frames.Load()
+		if now == last {
+			end()
+		}
+		last = now
+	}
+}
+
+// poll asks every few seconds until then.
+func (t *Tail) poll(ctx context.Context, until time.Time) {
+	for t.clock.Now().Before(until) {
+		now := t.clock.Now()
+		if t.ask(ctx) {
+			t.from = now
+		}
+		if t.clock.Sleep(ctx, tailPoll) != nil {
+			return
+		}
+	}
+}
+
+// ask reads every line since t.from, and of a while before: lines arrive late.
+// It tells whether it reached the end; until it does, requests are missing.
+func (t *Tail) ask(ctx context.Context) bool {
+	trouble := ""
+	client := t.clients.Logs(t.region)
+	for _, group := range []string{t.group, topology.CanaryLog(t.group)} {
+		pages := cloudwatchlogs.NewFilterLogEventsPaginator(client, &cloudwatchlogs.FilterLogEventsInput{
+			LogGroupName: &group, StartTime: aws.Int64(t.from.Add(-tailLate).UnixMilli()),
+		})
+		for n := 0; pages.HasMorePages() && trouble == ""; n++ {
+			if n >= tailPages {
+				trouble = "there are more requests than can be read"
+				break
+			}
+			page, err := pages.NextPage(ctx, func(o *cloudwatchlogs.Options) { o.RetryMaxAttempts = tailAttempts })
+			if err != nil {
+				trouble = "the access log cannot be read: " + reasonOf(err)
+				break
+			}
+			for _, e := range page.Events {
+				t.take(aws.ToString(e.Message))
+			}
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.gap = trouble
+	return trouble == ""
+}
+
+// take delivers a line's request, unless it was delivered before.
+func (t *Tail) take(line string) {
+	access, err := topology.ParseAccess(line)
+	if err != nil {
+		t.miss(err.Error(), false)
+		return
+	}
+	hash := maphash.String(t.seed, access.RequestID)
+	if _, twice := t.seen[hash]; twice {
+		return
+	}
+	if len(t.seen) >= len(t.recent) {
+		delete(t.seen, t.recent[t.next])
+	}
+	t.seen[hash], t.recent[t.next] = struct{}{}, hash
+	t.next = (t.next + 1) % len(t.recent)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.queue) >= tailQueue {
+		t.partial = "more requests came than could be kept"
+		return
+	}
+	t.queue = append(t.queue, health.Request{At: access.At, Canary: access.Canary, Status: access.Status, Latency: access.Latency})
+}
+
+// miss marks what is delivered as incomplete: by the next Drain, or until the
+// rest has been asked for.
+func (t *Tail) miss(reason string, lasting bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if lasting {
+		t.gap = reason
+	} else {
+		t.partial = reason
+	}
+}

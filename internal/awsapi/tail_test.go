@@ -1,0 +1,367 @@
+package awsapi_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apigateway"
+	apitypes "github.com/aws/aws-sdk-go-v2/service/apigateway/types"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+
+	"github.com/tapctl/tapctl/internal/awsapi"
+	"github.com/tapctl/tapctl/internal/clock"
+	"github.com/tapctl/tapctl/internal/evidence"
+	"github.com/tapctl/tapctl/internal/health"
+	"github.com/tapctl/tapctl/internal/localaws/wire"
+	"github.com/tapctl/tapctl/internal/topology"
+)
+
+const accessLog = "/tapctl/Shop-prod-api/access"
+
+// tailed is a Tail that runs, and everything it has delivered.
+type tailed struct {
+	*world
+	tail     *awsapi.Tail
+	got      map[string]int // by side and status
+	requests int
+	last     health.Batch
+	partial  []string // reasons, one for each Drain that had one
+	sessions atomic.Int64
+	line     int
+}
+
+func newTailed(t *testing.T) *tailed {
+	t.Helper()
+	w := &tailed{world: newWorld(t), got: map[string]int{}}
+	for _, group := range []string{accessLog, accessLog + "/Canary"} {
+		if _, err := w.clients.Logs(greenRegion).CreateLogGroup(t.Context(), &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &group}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.watch(func(request) error { return nil })
+	w.tail = awsapi.NewTail(w.clients, wire.Account, topology.Cell{Region: greenRegion, AccessLog: accessLog}, "", w.clock)
+	return w
+}
+
+// run follows until the test ends.
+func (w *tailed) run() {
+	ctx, cancel := context.WithCancel(w.t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.tail.Run(ctx) //nolint:errcheck // it is its context's
+	}()
+	w.t.Cleanup(func() { cancel(); <-done })
+}
+
+// watch counts the sessions that are opened and lets the test refuse requests.
+func (w *tailed) watch(refuse func(request) error) {
+	w.intercept(func(r request) error {
+		err := refuse(r)
+		if err == nil && strings.HasSuffix(r.Target, ".StartLiveTail") {
+			w.sessions.Add(1)
+		}
+		return err
+	})
+}
+
+func isOperation(r request, name string) bool { return strings.HasSuffix(r.Target, "."+name) }
+
+// log writes requests that come now and can be read a while later.
+func (w *tailed) log(canary bool, status, n int, later time.Duration) {
+	w.t.Helper()
+	group := accessLog
+	if canary {
+		group = topology.CanaryLog(group)
+	}
+	now := w.clock.Now()
+	for range n {
+		w.line++
+		line := topology.AccessLogFormat
+		for name, value := range map[string]string{
+			"requestId": fmt.Sprint("r-", w.line), "requestTimeEpoch": fmt.Sprint(now.UnixMilli()), "status": fmt.Sprint(status),
+			"isCanaryRequest": fmt.Sprint(canary), "responseLatency": "12",
+		} {
+			line = strings.ReplaceAll(line, "$context."+name, value)
+		}
+		if err := w.logs.Deliver(now, now.Add(later), greenRegion, group, "s", line); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// drain adds what was delivered.
+func (w *tailed) drain() {
+	w.last = w.tail.Drain()
+	if w.last.Partial != "" {
+		w.partial = append(w.partial, w.last.Partial)
+	}
+	for _, r := range w.last.Requests {
+		side := "base"
+		if r.Canary {
+			side = "canary"
+		}
+		w.got[fmt.Sprint(side, " ", r.Status)]++
+		w.requests++
+	}
+}
+
+// eventually moves the clock half a second at a time until the condition
+// holds; real time passes for the connections in between.
+func (w *tailed) eventually(what string, holds func() bool) {
+	w.t.Helper()
+	limit := (clock.Real{}).Now().Add(20 * time.Second)
+	for !holds() {
+		if (clock.Real{}).Now().After(limit) {
+			w.t.Fatalf("%s: not within 20 s; %v requests %v, by %q, partial %q", what, w.requests, w.got, w.last.Source, w.last.Partial)
+		}
+		w.clock.Advance(500 * time.Millisecond)
+		if err := (clock.Real{}).Sleep(w.t.Context(), 2*time.Millisecond); err != nil {
+			w.t.Fatal(err)
+		}
+		w.drain()
+	}
+}
+
+// whole waits until what is delivered is complete, by that way of reading.
+func (w *tailed) whole(source string) {
+	w.t.Helper()
+	w.eventually("complete, by "+source, func() bool { return strings.HasPrefix(w.last.Source, source) && w.last.Partial == "" })
+	w.partial = nil
+}
+
+var traffic = map[string]int{"base 200": 120, "base 502": 3, "canary 200": 17, "canary 500": 4}
+
+func (w *tailed) send() {
+	w.log(false, 200, 120, 5*time.Second)
+	w.log(false, 502, 3, 2*time.Second)
+	w.log(true, 200, 17, 10*time.Second)
+	w.log(true, 500, 4, 0)
+}
+
+func (w *tailed) same(times int) bool {
+	for what, n := range traffic {
+		if w.got[what] != times*n {
+			return false
+		}
+	}
+	return w.requests == times*(120+3+17+4)
+}
+
+// Both ways of reading deliver the same, each request once.
+func TestTailReadsEveryRequestOnce(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		refuse func(request) error
+		source string
+	}{
+		"live tail":         {func(request) error { return nil }, "live tail"},
+		"denied":            {deny("StartLiveTail", "AccessDeniedException"), "polling: access denied"},
+		"not known":         {deny("StartLiveTail", "UnknownOperationException"), "polling: UnknownOperationException"},
+		"too many sessions": {deny("StartLiveTail", "LimitExceededException"), "polling: LimitExceededException"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newTailed(t)
+			w.watch(tt.refuse)
+			w.run()
+			w.whole(tt.source)
+			for round := 1; round <= 3; round++ {
+				w.send()
+				w.eventually(fmt.Sprint("round ", round), func() bool { return w.same(round) })
+			}
+			w.clock.Advance(time.Minute)
+			w.eventually("a minute later", func() bool { return w.last.Source == tt.source })
+			if !w.same(3) || len(w.partial) > 0 {
+				t.Errorf("delivered %v, three times %v was sent; incomplete: %q", w.got, traffic, w.partial)
+			}
+		})
+	}
+}
+
+func deny(operation, code string) func(request) error {
+	return func(r request) error {
+		if isOperation(r, operation) {
+			return wire.Errorf(400, code, "no")
+		}
+		return nil
+	}
+}
+
+// What came while the connection was down is asked for, once.
+func TestTailReconnects(t *testing.T) {
+	t.Parallel()
+	w := newTailed(t)
+	w.run()
+	w.whole("live tail")
+	w.send()
+	w.eventually("before the break", func() bool { return w.same(1) })
+	before := w.sessions.Load()
+	w.broken.Store(true)
+	w.eventually("the break is told", func() bool { return strings.Contains(w.last.Partial, "interrupted") })
+	w.send()
+	w.clock.Advance(20 * time.Second) // all of it arrives while nobody listens
+	w.broken.Store(false)
+	w.eventually("after the break", func() bool { return w.same(2) && w.last.Partial == "" })
+	if w.sessions.Load() == before {
+		t.Error("no session was opened after the break")
+	}
+	w.send()
+	w.eventually("again", func() bool { return w.same(3) })
+}
+
+// A sample is said to be one, and is not put up with.
+func TestTailDoesNotTrustASample(t *testing.T) {
+	t.Parallel()
+	w := newTailed(t)
+	w.run()
+	w.whole("live tail")
+	w.log(false, 200, 700, 0)
+	w.eventually("the sample is told", func() bool { return strings.Contains(w.last.Partial, "sample") })
+	w.eventually("the rest is asked for", func() bool { return w.got["base 200"] == 700 && w.last.Partial == "" })
+	sent := 700
+	for second := time.Duration(1); second <= 5; second++ { // a second each, all of them too many
+		w.log(false, 200, 700, second*time.Second)
+		sent += 700
+	}
+	w.eventually("polling instead", func() bool { return w.last.Source == "polling: live tail shows a sample only" })
+	w.eventually("all of it", func() bool { return w.got["base 200"] == sent && w.last.Partial == "" })
+}
+
+// Nothing can be read: the counts say so until it can.
+func TestTailSaysWhenNothingCanBeRead(t *testing.T) {
+	t.Parallel()
+	w := newTailed(t)
+	var denied atomic.Bool
+	denied.Store(true)
+	w.watch(func(r request) error {
+		if denied.Load() && r.Service == "logs" {
+			return wire.Errorf(400, "AccessDeniedException", "no")
+		}
+		return nil
+	})
+	w.run()
+	w.eventually("said", func() bool { return strings.Contains(w.last.Partial, "cannot be read: access denied") })
+	for range 20 {
+		w.clock.Advance(time.Second)
+		if w.drain(); w.last.Partial == "" {
+			t.Fatal("complete, while nothing can be read")
+		}
+	}
+	w.send()
+	denied.Store(false)
+	w.whole("polling")
+	w.send()
+	w.eventually("both", func() bool { return w.same(2) })
+	// In the end Live Tail is tried again.
+	w.eventually("live tail again", func() bool { return w.sessions.Load() > 0 && w.last.Source == "live tail" })
+}
+
+// A queue that nobody drains does not grow for ever.
+func TestTailForgetsWhatNobodyTakes(t *testing.T) {
+	t.Parallel()
+	w := newTailed(t)
+	w.watch(deny("StartLiveTail", "AccessDeniedException"))
+	w.run()
+	w.whole("polling")
+	var asked atomic.Int64
+	w.watch(func(r request) error {
+		if isOperation(r, "FilterLogEvents") {
+			asked.Add(1)
+		}
+		return deny("StartLiveTail", "AccessDeniedException")(r)
+	})
+	for range 9 {
+		w.log(false, 200, 10_000, 0)
+		before := asked.Load()
+		for asked.Load() < before+4 {
+			w.clock.Advance(5 * time.Second)
+			if err := (clock.Real{}).Sleep(t.Context(), 5*time.Millisecond); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	w.drain()
+	if w.requests != 1<<16 || !strings.Contains(w.last.Partial, "more requests came than could be kept") {
+		t.Errorf("%d of 90,000 requests kept, partial %q", w.requests, w.last.Partial)
+	}
+}
+
+const everyFunction = "*"
+
+// InvokeAs stands for the functions behind the stage.
+func (w *world) InvokeAs(_ context.Context, _, _, function string, _ []byte) ([]byte, string, error) {
+	if failing, _ := w.failing.Load().(string); failing == everyFunction || failing != "" && strings.HasSuffix(function, failing) {
+		return nil, "Unhandled", nil
+	}
+	return []byte(`{"statusCode":200,"body":"{}"}`), "", nil
+}
+
+// From a user's request at green's stage to the verdict.
+func TestRequestsAtTheStageBecomeAVerdict(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		failing string
+		want    health.Verdict
+		shared  bool
+	}{
+		"green is well":      {"", health.Healthy, false},
+		"green's code fails": {apiFunction + ":next", health.Unhealthy, false},
+		"all fail":           {everyFunction, health.Unknown, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDeployed(t)
+			d.withAccessLog()
+			d.failing.Store(tt.failing)
+			w := &tailed{world: d.world, got: map[string]int{}}
+			w.tail = awsapi.NewTail(w.clients, wire.Account, topology.Cell{Region: greenRegion}, accessLog, w.clock)
+			w.run()
+			w.whole("live tail")
+			judge := health.NewEvidence(w.tail, w.clock.Now, health.EvidenceOptions{
+				Policy: evidence.DefaultPolicy(0.01, 100), Silent: time.Minute, MinRequests: 5,
+			})
+			turned := w.clock.Now()
+			for range 200 {
+				d.visit()
+			}
+			var got health.Finding
+			for look := 0; look < 200 && (look == 0 || got.Verdict == health.Unknown && !got.Shared); look++ {
+				w.clock.Advance(500 * time.Millisecond)
+				if err := (clock.Real{}).Sleep(t.Context(), 5*time.Millisecond); err != nil {
+					t.Fatal(err)
+				}
+				got = judge.Look(t.Context(), turned, health.Sides{Base: true, Canary: true})
+			}
+			if got.Verdict != tt.want || got.Shared != tt.shared || !strings.Contains(got.Detail, "by live tail") {
+				t.Errorf("%v, shared %v: %s; want %v, %v", got.Verdict, got.Shared, got.Detail, tt.want, tt.shared)
+			}
+		})
+	}
+}
+
+// withAccessLog makes the stage write one, as infra does.
+func (d *deployed) withAccessLog() {
+	d.t.Helper()
+	for _, group := range []string{accessLog, topology.CanaryLog(accessLog)} {
+		ok[*cloudwatchlogs.CreateLogGroupOutput](d.t)(d.clients.Logs(greenRegion).CreateLogGroup(d.t.Context(), &cloudwatchlogs.CreateLogGroupInput{LogGroupName: &group}))
+	}
+	ok[*apigateway.UpdateAccountOutput](d.t)(d.clients.APIGateway(greenRegion).UpdateAccount(d.t.Context(), &apigateway.UpdateAccountInput{PatchOperations: []apitypes.PatchOperation{
+		{Op: apitypes.OpReplace, Path: aws.String("/cloudwatchRoleArn"), Value: aws.String("arn:aws:iam::000000000000:role/logging")},
+	}}))
+	d.patch(apitypes.OpReplace, "/accessLogSettings/destinationArn", "arn:aws:logs:"+greenRegion+":"+wire.Account+":log-group:"+accessLog)
+	d.patch(apitypes.OpReplace, "/accessLogSettings/format", topology.AccessLogFormat)
+}
+
+// visit is a user's request at green.
+func (d *deployed) visit() {
+	url := "https://" + d.top.Target.RestAPI + ".execute-api." + greenRegion + ".amazonaws.com/prod"
+	d.gateway.FrontDoor(greenRegion).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, url, nil))
+}

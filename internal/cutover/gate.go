@@ -1,0 +1,95 @@
+package cutover
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tapctl/tapctl/internal/health"
+)
+
+// Gate keeps a step from beginning until somebody has approved it. While it is
+// shut the shift is watched as in a bake; nobody answering in time is a no.
+type Gate struct {
+	// Step is the index of the step it keeps; one past the last keeps the
+	// promotion.
+	Step    int           `json:"step"`
+	Timeout time.Duration `json:"timeout"`
+}
+
+// Approval is one gate that was opened.
+type Approval struct {
+	Step int    `json:"step"`
+	By   string `json:"by"`
+}
+
+// GatesOf puts a gate in front of the first step that exposes more users to the
+// candidate than each of above (percents, growing), and in front of the
+// promotion if asked. A first step cannot be kept: starting it is the approval.
+func GatesOf(p Plan, above []Percent, promotion bool, timeout time.Duration) ([]Gate, error) {
+	var gates []Gate
+	for _, limit := range above {
+		step := slices.IndexFunc(p.Steps, func(d Dials) bool { return Setting{Dials: d}.CandidateExposure() > limit })
+		switch {
+		case step == 0:
+			return nil, fmt.Errorf("plan: the first step exposes %v%% of users at once, and more than %v%% needs an approval: make the step smaller",
+				Setting{Dials: p.Steps[0]}.CandidateExposure(), limit)
+		case step > 0 && !slices.ContainsFunc(gates, func(g Gate) bool { return g.Step == step }):
+			gates = append(gates, Gate{Step: step, Timeout: timeout})
+		}
+	}
+	if promotion && p.Promote {
+		gates = append(gates, Gate{Step: len(p.Steps), Timeout: timeout})
+	}
+	return gates, nil
+}
+
+// gate finds what keeps the step.
+func (p Plan) gate(step int) (Gate, bool) {
+	for _, g := range p.Gates {
+		if g.Step == step {
+			return g, true
+		}
+	}
+	return Gate{}, false
+}
+
+// waits says what the gate waits for.
+func (g Gate) waits(since time.Time) string {
+	return fmt.Sprintf("step %d waits for approval until %s: tapctl approve", g.Step+1, since.Add(g.Timeout).UTC().Format(time.RFC3339))
+}
+
+// NextGate is the index of the step whose gate an approval of now would open:
+// the first one ahead.
+func (s State) NextGate() (step int, found bool) {
+	if !s.Phase.Open() || s.Phase == Uncertain || s.Phase == Retreating {
+		return 0, false
+	}
+	for step := s.Step + 1; step <= len(s.Plan.Steps); step++ {
+		if _, gated := s.Plan.gate(step); gated {
+			return step, true
+		}
+	}
+	return 0, false
+}
+
+// awaitApproval watches until the gate is opened or its time is over.
+func awaitApproval(s State, o Observation) (State, []Action) {
+	gate, _ := s.Plan.gate(s.Step + 1)
+	deadline := s.PhaseAt.Add(gate.Timeout)
+	switch {
+	case o.ApprovedBy == "" && !o.Now.Before(deadline):
+		return retreat(s, o, fmt.Sprintf("step %d was not approved within %v", gate.Step+1, gate.Timeout))
+	case o.ApprovedBy == "" && s.Plan.Once:
+		return pause(s, Gated, gate.waits(s.PhaseAt))
+	case o.ApprovedBy == "" && !o.Until.IsZero() && o.Now.Add(s.Plan.Linger+wayBack).After(o.Until):
+		return pause(s, Gated, "this run ends soon; "+gate.waits(s.PhaseAt))
+	case o.ApprovedBy == "":
+		return s, []Action{Wait{s.Plan.Poll}}
+	case o.Health.Verdict != health.Healthy:
+		return hold(s, o, o.Health.Reason())
+	}
+	s.UnknownSince = time.Time{}
+	s.Approved = append(s.Approved[:len(s.Approved):len(s.Approved)], Approval{gate.Step, o.ApprovedBy})
+	return pass(s, o, false)
+}

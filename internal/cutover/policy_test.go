@@ -1,0 +1,363 @@
+package cutover_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tapctl/tapctl/internal/clock"
+	"github.com/tapctl/tapctl/internal/cutover"
+	"github.com/tapctl/tapctl/internal/health"
+)
+
+// until plays a healthy world until the shift is in the phase or over.
+func (w *world) until(t *testing.T, phase cutover.Phase) {
+	t.Helper()
+	for tick := 0; w.state.Phase != phase; tick++ {
+		if tick > 200 || w.done {
+			t.Fatalf("in %s (%s) after %d ticks, want %s", w.state.Phase, w.state.Reason, tick, phase)
+		}
+		if err := w.tick(healthy); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// everybody plays until all users are on the candidate, not yet promoted.
+func (w *world) everybody(t *testing.T) {
+	t.Helper()
+	for w.state.Step < 2 || w.state.Phase != cutover.Baking {
+		if err := w.tick(healthy); err != nil || w.done {
+			t.Fatalf("%s: %v", w.state.Phase, err)
+		}
+	}
+}
+
+func gatedWorld(step int) *world {
+	w := newWorld()
+	w.state.Plan.Gates = []cutover.Gate{{Step: step, Timeout: time.Hour}}
+	return w
+}
+
+func TestAGateIsPassedOnlyByApproval(t *testing.T) {
+	t.Parallel()
+	for _, step := range []int{1, 3} { // 3 keeps the promotion
+		w := gatedWorld(step)
+		w.until(t, cutover.Gated)
+		for range 50 {
+			if err := w.tick(healthy); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if w.state.Phase != cutover.Gated || w.state.Step != step-1 {
+			t.Fatalf("unapproved: %s of step %d", w.state.Phase, w.state.Step)
+		}
+		if next, found := w.state.NextGate(); !found || next != step {
+			t.Errorf("the next gate is %d (%v), want %d", next, found, step)
+		}
+		w.approvedBy = "ann"
+		if err := w.tick(unknown); err != nil || w.state.Phase != cutover.Gated {
+			t.Errorf("approved under an unknown verdict: %s (%v), want it to wait", w.state.Phase, err)
+		}
+		if err := w.run(""); err != nil || w.state.Phase != cutover.Completed {
+			t.Errorf("approved: %s, %v", w.state.Phase, err)
+		}
+		if diff := cmp.Diff([]cutover.Approval{{Step: step, By: "ann"}}, w.state.Approved); diff != "" {
+			t.Error(diff)
+		}
+		if _, found := w.state.NextGate(); found {
+			t.Error("a completed shift has a gate ahead")
+		}
+	}
+}
+
+func TestAGateThatNobodyOpensGoesBack(t *testing.T) {
+	t.Parallel()
+	w := gatedWorld(2)
+	w.until(t, cutover.Gated)
+	// A runner that dies and comes back does not begin the time anew.
+	w.now = w.now.Add(50 * time.Minute)
+	w.state = cutover.Resume(w.state, w.now)
+	if err := w.tick(healthy); err != nil || w.state.Phase != cutover.Gated {
+		t.Fatalf("resumed in time: %s, %v", w.state.Phase, err)
+	}
+	w.now = w.now.Add(10 * time.Minute)
+	if err := w.run(""); err != nil || w.state.Phase != cutover.RolledBack || !strings.Contains(w.state.Reason, "step 3 was not approved within 1h0m0s") {
+		t.Errorf("%s: %s (%v)", w.state.Phase, w.state.Reason, err)
+	}
+}
+
+func TestWhileAGateWaitsRedGoesBack(t *testing.T) {
+	t.Parallel()
+	w := gatedWorld(1)
+	w.until(t, cutover.Gated)
+	if err := w.run("X"); err != nil || w.state.Phase != cutover.RolledBack {
+		t.Errorf("%s: %s (%v)", w.state.Phase, w.state.Reason, err)
+	}
+}
+
+// TestTicksMeetAGate: a cron of short runs holds in front of the gate, run
+// after run, and goes on once it is open, to the same end as one long run.
+func TestTicksMeetAGate(t *testing.T) {
+	t.Parallel()
+	w := gatedWorld(1)
+	w.state.Plan.Once = true
+	tick := func() {
+		w.state, w.done = cutover.Resume(w.state, w.now), false
+		for i := 0; !w.done; i++ {
+			if i > 100 {
+				t.Fatalf("a run does not end, in %s", w.state.Phase)
+			}
+			if err := w.tick(healthy); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for range 3 {
+		tick()
+		if w.state.Phase != cutover.Held || w.state.HeldIn != cutover.Gated || w.live.DNS != 30 {
+			t.Fatalf("%s in %s at %v: %s", w.state.Phase, w.state.HeldIn, w.live, w.state.Reason)
+		}
+	}
+	w.approvedBy = "ann"
+	for _, dns := range []cutover.Percent{60, 100} {
+		tick()
+		if w.live.DNS != dns {
+			t.Fatalf("one run went to %v, want dns %v", w.live, dns)
+		}
+	}
+	if w.state.Phase != cutover.Completed {
+		t.Errorf("ended %s: %s", w.state.Phase, w.state.Reason)
+	}
+}
+
+func TestAGateOutlivesTheRun(t *testing.T) {
+	t.Parallel()
+	w := gatedWorld(1)
+	w.until(t, cutover.Gated)
+	w.deadline = w.now.Add(time.Minute)
+	if err := w.tick(healthy); err != nil || w.state.Phase != cutover.Held || w.state.HeldIn != cutover.Gated {
+		t.Errorf("%s in %s: %s (%v)", w.state.Phase, w.state.HeldIn, w.state.Reason, err)
+	}
+}
+
+func TestFreezeStaysWhereItIs(t *testing.T) {
+	t.Parallel()
+	for _, script := range []string{"X", "HHHHHUUUUUUUUUUUUU", "HHHRRRRRRRRRRR", "EEEEEEEEEEEE"} {
+		w := newWorld()
+		w.state.Plan.Freeze = true
+		var err error
+		for i := 0; i < len(script) && !w.done && err == nil; i++ {
+			err = w.tick(event(script[i]))
+		}
+		if err != nil || w.state.Phase != cutover.Held || !strings.HasPrefix(w.state.Reason, "frozen") {
+			t.Errorf("script %q: %s: %s (%v)", script, w.state.Phase, w.state.Reason, err)
+		}
+	}
+	w := newWorld()
+	w.state.Plan.Freeze = true
+	w.until(t, cutover.Baking)
+	if err := w.run("S"); err != nil || w.state.Phase != cutover.RolledBack {
+		t.Errorf("a signal, whose policy is its own: %s (%v)", w.state.Phase, err)
+	}
+}
+
+func TestHoldUnknownHolds(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.state.Plan.HoldUnknown = true
+	w.until(t, cutover.Baking)
+	for i := 0; !w.done; i++ {
+		if i > 50 {
+			t.Fatal("held for ever")
+		}
+		if err := w.tick(unknown); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if w.state.Phase != cutover.Held || w.live.DNS != 30 || !strings.Contains(w.state.Reason, "no verdict for 4s") {
+		t.Errorf("%s at %v: %s", w.state.Phase, w.live, w.state.Reason)
+	}
+}
+
+// TestShapedRetreat takes the canary down by portions, each with its pause,
+// and everything else with the last.
+func TestShapedRetreat(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.state.Plan.Shape = cutover.Shape{Step: 40, Pause: 30 * time.Second}
+	w.everybody(t)
+	var seen []cutover.Percent
+	var at []time.Time
+	for tick := 0; !w.done && tick < 300; tick++ {
+		before := w.live.Canary
+		e := healthy
+		if tick == 0 {
+			e = unhealthy
+		}
+		if err := w.tick(e); err != nil {
+			t.Fatal(err)
+		}
+		if w.live.Canary != before {
+			seen, at = append(seen, w.live.Canary), append(at, w.now)
+		}
+	}
+	if diff := cmp.Diff([]cutover.Percent{60, 20, 0}, seen); diff != "" || w.state.Phase != cutover.RolledBack {
+		t.Fatalf("%s (%s): %s", w.state.Phase, w.state.Reason, diff)
+	}
+	for i := 1; i < len(at); i++ {
+		if pause := at[i].Sub(at[i-1]); pause < 30*time.Second || pause > 33*time.Second {
+			t.Errorf("portion %d came %v after the one before, want 30 s", i+1, pause)
+		}
+	}
+}
+
+// TestAShapedRetreatJumps where a portion cannot be had: on a signal, without
+// the journal, without a reading, and when the stage does not follow.
+func TestAShapedRetreatJumps(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		script string
+		pause  time.Duration
+		within int
+	}{{"S", time.Hour, 2}, {"XJ", time.Hour, 3}, {"XR", time.Hour, 3}, {"XEEEEEE", time.Second, 11}} {
+		w := newWorld()
+		w.state.Plan.Shape = cutover.Shape{Step: 10, Pause: tt.pause}
+		w.everybody(t)
+		for i := range tt.within {
+			e := healthy
+			if i < len(tt.script) {
+				e = event(tt.script[i])
+			}
+			if err := w.tick(e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if w.live.Canary != 0 {
+			t.Errorf("script %q: canary at %v after %d ticks", tt.script, w.live.Canary, tt.within)
+		}
+	}
+}
+
+func TestAbandonedShifts(t *testing.T) {
+	t.Parallel()
+	dead := newWorld().state
+	dead.Phase, dead.Step, dead.Touched = cutover.Baking, 1, true
+	held := dead
+	held.Phase, held.HeldIn = cutover.Held, cutover.Turning
+	over := dead
+	over.Phase = cutover.Completed
+	tests := []struct {
+		name   string
+		newest cutover.State
+		ask    cutover.Intent
+		want   cutover.Phase // "": refused or nothing open
+	}{
+		{"refuse", dead, cutover.Intent{Abandoned: cutover.RefuseAbandoned}, ""},
+		{"no policy", dead, cutover.Intent{}, ""},
+		{"finish", dead, cutover.Intent{Abandoned: cutover.FinishAbandoned}, cutover.Turning},
+		{"revert", dead, cutover.Intent{Abandoned: cutover.RevertAbandoned}, cutover.Retreating},
+		{"revert by a tick", dead, cutover.Intent{Abandoned: cutover.RevertAbandoned, Once: true}, cutover.Retreating},
+		{"asked to resume", dead, cutover.Intent{Abandoned: cutover.RevertAbandoned, Resume: true}, cutover.Turning},
+		{"held is not abandoned", held, cutover.Intent{Abandoned: cutover.RevertAbandoned}, ""},
+		{"over", over, cutover.Intent{Abandoned: cutover.RevertAbandoned}, ""},
+	}
+	for _, tt := range tests {
+		got, resumed, err := cutover.Admit(tt.newest, true, tt.ask, start)
+		if resumed != (tt.want != "") || resumed && got.Phase != tt.want {
+			t.Errorf("%s: resumed %v in %s (%v), want %q", tt.name, resumed, got.Phase, err, tt.want)
+		}
+	}
+	w := newWorld()
+	w.until(t, cutover.Settling)
+	w.state, _, _ = cutover.Admit(w.state, true, cutover.Intent{Abandoned: cutover.RevertAbandoned}, w.now)
+	if err := w.run(""); err != nil || w.state.Phase != cutover.RolledBack || !strings.Contains(w.state.Reason, "runner died") {
+		t.Errorf("reverted: %s: %s (%v)", w.state.Phase, w.state.Reason, err)
+	}
+}
+
+func TestEachStepHasItsOwnTimes(t *testing.T) {
+	t.Parallel()
+	p := plan()
+	p.Steps = []cutover.Dials{{DNS: 50}, {DNS: 50, Canary: 10}, {DNS: 100, Canary: 10}}
+	p.Settle, p.CanarySettle, p.Bake, p.Bakes = time.Minute, time.Second, time.Hour, []time.Duration{0, 5 * time.Second}
+	p.Promote = false
+	if got, want := p.Length(0), (time.Minute+time.Hour)+(time.Second+5*time.Second)+(time.Minute+time.Hour); got != want {
+		t.Errorf("length %v, want %v", got, want)
+	}
+	if short, long := p.Needs(1), p.Needs(2); long-short != time.Minute-time.Second+time.Hour-5*time.Second {
+		t.Errorf("needs %v and %v", short, long)
+	}
+	s := cutover.Start("times", found, p, start)
+	s.Step, s.Phase, s.Last = 1, cutover.Settling, cutover.Setting{Dials: p.Steps[1], Base: cutover.Forwarder}
+	s.Want = s.Last
+	o := cutover.Observation{Now: start.Add(time.Second), Live: s.Last, LiveKnown: true, Health: health.Fold(health.Finding{Verdict: health.Healthy})}
+	s, _ = cutover.Next(s, o)
+	if s.Phase != cutover.Baking {
+		t.Fatalf("a step that turns the canary alone still settles: %s", s.Phase)
+	}
+	o.Now = o.Now.Add(5 * time.Second)
+	if s, _ = cutover.Next(s, o); s.Step != 2 {
+		t.Errorf("baked for its own 5 s: %s of step %d", s.Phase, s.Step+1)
+	}
+}
+
+// TestWhetherBlueCanTakeThemDelaysNothing: the question hangs until the
+// retreat is over.
+func TestWhetherBlueCanTakeThemDelaysNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.until(t, cutover.Baking)
+	aws := &obedient{live: w.live, back: make(chan struct{})}
+	w.state.Plan.Poll, w.state.Plan.Linger = time.Millisecond, 200*time.Millisecond
+	var heard []string
+	end := cutover.Run(context.Background(), cutover.Ports{
+		Traffic: aws, Watch: red{}, Clock: clock.Real{}, Heartbeat: time.Hour,
+		Back: func(context.Context) string {
+			<-aws.back // the target has been read back by now
+			return "blue answers"
+		},
+		Emit: func(e cutover.Event) {
+			if e.Text == "blue answers" {
+				heard = append(heard, e.Text)
+			}
+		},
+	}, w.state)
+	if end.Phase != cutover.RolledBack {
+		t.Errorf("ended %s: %s", end.Phase, end.Reason)
+	}
+	if len(heard) != 1 {
+		t.Errorf("the answer was there before the end, and was told %d times", len(heard))
+	}
+}
+
+// obedient goes where it is told, at once.
+type obedient struct {
+	stuck
+	live cutover.Setting
+	back chan struct{} // closed once a retreat has been read back
+}
+
+func (o *obedient) Read(context.Context) (cutover.Setting, error) {
+	if o.retreats == 1 && o.live.Exposure() == 0 {
+		o.retreats++
+		close(o.back)
+	}
+	return o.live, nil
+}
+
+func (o *obedient) Retreat(_ context.Context, to cutover.Setting) (string, error) {
+	o.retreats++
+	o.live.Dials, o.live.Base = to.Dials, to.Base
+	return "", nil
+}
+
+// red finds green ill.
+type red struct{}
+
+func (red) Judge(context.Context, time.Time, health.Sides) health.Assessment {
+	return health.Fold(health.Finding{Verdict: health.Unhealthy, Source: "test", Detail: "red"})
+}

@@ -1,0 +1,45 @@
+package cutover
+
+import "time"
+
+// Shape lets a retreat take users back in portions, for a blue that all of
+// them at once would overload. Zero is one jump.
+type Shape struct {
+	Step  Percent       `json:"step"`  // of green's requests, per portion
+	Pause time.Duration `json:"pause"` // between two portions
+}
+
+// impatient is after how many tries of one portion a retreat jumps.
+const impatient = 3
+
+// takeBack is the next call of a retreat. Portions are taken off the canary,
+// which divides users exactly and at once; their intent is journalled first,
+// and a journal that is lost ends them. Where there is nothing to divide, where
+// a signal leaves no time, or where the dials cannot be read or do not follow,
+// everything goes back at once, and that call comes before the journal: losing
+// the control table must never delay it, and its target is already saved.
+func takeBack(s State, o Observation) (State, []Action) {
+	if to, portion := s.portion(o); portion {
+		s.Want = Setting{Dials: Dials{DNS: o.Live.DNS, Canary: to}, Base: o.Live.Base}
+		return s, []Action{Save{}, SetCanary{From: o.Live.Canary, To: to}}
+	}
+	s.Want = s.Target
+	return s, []Action{Retreat{s.Target}, Save{}}
+}
+
+// portion is the canary percent one portion down. It is never above what was
+// wanted before: an old look must not raise anything.
+func (s State) portion(o Observation) (Percent, bool) {
+	step := s.Plan.Shape.Step
+	to := min(o.Live.Canary, s.Want.Canary+step) - step
+	whole := step <= 0 || s.Stopped || o.Stop || !o.LiveKnown || o.Journal != "" || s.Tries > impatient
+	if whole || o.Live.Base != s.Target.Base || to <= s.Target.Canary {
+		return 0, false
+	}
+	return to, true
+}
+
+// arrived is true where the dials stand at the portion that was taken last.
+func (s State) arrived(o Observation) bool {
+	return s.Want.Dials != s.Target.Dials && o.LiveKnown && o.Live.Dials == s.Want.Dials
+}

@@ -1,0 +1,133 @@
+package health
+
+import (
+	"time"
+
+	"github.com/tapctl/tapctl/internal/evidence"
+)
+
+// Request is one request as the access log of green's stage has it.
+type Request struct {
+	At      time.Time // when it came
+	Canary  bool      // green's candidate answered; otherwise the base side
+	Status  int       // HTTP
+	Latency time.Duration
+}
+
+// Batch is what a tail has delivered since it was last asked.
+type Batch struct {
+	Requests []Request // in no order; the tail's own again at its next Drain
+	// Partial says why requests may be missing, "" where none are: what is
+	// counted is then a lower bound. Failures still count; that there are none
+	// proves nothing.
+	Partial string
+	Source  string // how they are read: "live tail", "polling: access denied"
+}
+
+// RequestTail follows the access log. Drain never waits.
+type RequestTail interface {
+	Drain() Batch
+}
+
+// Counter counts the requests of one step, canary against base. Its size does
+// not depend on how many there are. It is used from one goroutine.
+type Counter struct {
+	Lag  time.Duration // until dials have taken effect: what came before is not counted
+	Slow time.Duration // a slower answer counts as slow; 0 is never
+
+	from      time.Time
+	tick      evidence.Counts // since the last Tick
+	tickSince time.Time       // of the clock, when its first request was counted
+	step      evidence.Counts // since the dials took effect
+	whole     evidence.Counts // since requests were last missing
+	newest    time.Time
+	partial   string
+	source    string
+}
+
+// Begin starts a step whose dials were turned then; asked again for the same
+// step it does nothing.
+func (c *Counter) Begin(dials time.Time) {
+	if from := dials.Add(c.Lag); !from.Equal(c.from) {
+		*c = Counter{Lag: c.Lag, Slow: c.Slow, from: from}
+	}
+}
+
+// Add counts a batch that was read at now, and returns what of it counts.
+func (c *Counter) Add(now time.Time, b Batch) evidence.Counts {
+	c.source, c.partial = b.Source, b.Partial
+	if b.Partial != "" {
+		c.whole = evidence.Counts{}
+	}
+	var got evidence.Counts
+	for i := range b.Requests {
+		r := &b.Requests[i]
+		if r.At.Before(c.from) {
+			continue
+		}
+		if r.At.After(c.newest) {
+			c.newest = r.At
+		}
+		failed, slow := 0.0, 0.0
+		if r.Status >= 500 {
+			failed = 1
+		}
+		if c.Slow > 0 && r.Latency > c.Slow {
+			slow = 1
+		}
+		if r.Canary {
+			got.GreenRequests++
+			got.GreenErrors += failed
+			got.GreenSlow += slow
+		} else {
+			got.BlueRequests++
+			got.BlueErrors += failed
+			got.BlueSlow += slow
+		}
+	}
+	if c.tick == (evidence.Counts{}) {
+		c.tickSince = now
+	}
+	c.tick, c.step = sum(c.tick, got), sum(c.step, got)
+	if b.Partial == "" {
+		c.whole = sum(c.whole, got)
+	}
+	return got
+}
+
+func sum(a, b evidence.Counts) evidence.Counts {
+	return evidence.Counts{
+		GreenRequests: a.GreenRequests + b.GreenRequests, GreenErrors: a.GreenErrors + b.GreenErrors,
+		BlueRequests: a.BlueRequests + b.BlueRequests, BlueErrors: a.BlueErrors + b.BlueErrors,
+		GreenSlow: a.GreenSlow + b.GreenSlow, BlueSlow: a.BlueSlow + b.BlueSlow,
+	}
+}
+
+// pairing is how long requests of one side wait for some of the other, so that
+// the two can be compared. Waiting looks at how many requests there are, never
+// at how they ended, and so favours nobody.
+const pairing = 30 * time.Second
+
+// Tick is what was counted since the last one, false where there is nothing to
+// judge yet. Within a step the canary's share stays as it is, so several
+// seconds may be one tick.
+func (c *Counter) Tick(now time.Time, sides Sides) (evidence.Counts, bool) {
+	t := c.tick
+	if t == (evidence.Counts{}) {
+		return t, false
+	}
+	alone := sides.Base && t.BlueRequests == 0 || sides.Canary && t.GreenRequests == 0
+	if alone && now.Sub(c.tickSince) < pairing {
+		return evidence.Counts{}, false
+	}
+	c.tick = evidence.Counts{}
+	return t, true
+}
+
+// share is the canary's of the step's requests, 0..1.
+func (c *Counter) share() float64 {
+	if total := c.step.GreenRequests + c.step.BlueRequests; total > 0 {
+		return c.step.GreenRequests / total
+	}
+	return 0
+}

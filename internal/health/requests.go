@@ -1,0 +1,169 @@
+package health
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tapctl/tapctl/internal/evidence"
+	"github.com/tapctl/tapctl/internal/ramp"
+)
+
+// EvidenceOptions is how requests are judged.
+type EvidenceOptions struct {
+	// Policy is how sure the judge wants to be. Its Ticks are looks: the length
+	// of the shift over the pause between two of them.
+	Policy evidence.Policy
+	// Lag is how long dials take to act; no request from before is counted.
+	Lag time.Duration
+	// Slow is the latency that Policy.Slow is the share above of, at blue and
+	// before the release; 0 leaves latency alone.
+	Slow time.Duration
+	// Silent is how old the newest request may be before nothing is known.
+	Silent time.Duration
+	// MinRequests is how many requests the canary must have answered in a step,
+	// none of them missing, before the step counts as measured.
+	MinRequests int
+	// Budget paces the shift: a step counts as measured only once the evidence
+	// carries the exposure of the next. nil: no such rule.
+	Budget *ramp.Budget
+}
+
+// Evidence is the Signal that counts requests: green's candidate, which is the
+// stage's canary, against the base side, which is blue until promotion. What
+// it has learned of green stays from step to step, as green stays the same;
+// that a step is measured takes requests of that step. It belongs to one shift
+// and is used from one goroutine.
+type Evidence struct {
+	tail    RequestTail
+	now     func() time.Time
+	options EvidenceOptions
+
+	judge   *evidence.Judge
+	counter Counter
+	release evidence.Counts // of the whole shift
+	last    evidence.Finding
+	why     string
+	bad     *Finding // once red, red: the retreat has begun
+}
+
+var _ Signal = (*Evidence)(nil)
+
+// NewEvidence starts without evidence. now is the clock that the requests are
+// dated by.
+func NewEvidence(tail RequestTail, now func() time.Time, o EvidenceOptions) *Evidence {
+	return &Evidence{tail: tail, now: now, options: o, judge: evidence.NewJudge(o.Policy), counter: Counter{Lag: o.Lag, Slow: o.Slow}}
+}
+
+// Look implements Signal.
+func (e *Evidence) Look(_ context.Context, since time.Time, sides Sides) Finding {
+	now := e.now()
+	e.counter.Begin(since)
+	e.release = sum(e.release, e.counter.Add(now, e.tail.Drain()))
+	if tick, ok := e.counter.Tick(now, sides); ok && (sides.Canary || sides.Promoted) {
+		share := e.counter.share()
+		if sides.Promoted {
+			tick, share = promoted(tick), 1
+		}
+		if e.last = e.judge.Add(tick, share); e.last != evidence.Fine {
+			e.why = e.judge.Why()
+		}
+		if e.last == evidence.Shared {
+			e.judge.Forgive()
+		}
+	}
+	if e.last == evidence.Bad && e.bad == nil {
+		e.bad = &Finding{Verdict: Unhealthy, Source: requestSource, Detail: e.why + ": " + e.counter.words()}
+	}
+	if e.bad != nil {
+		return *e.bad
+	}
+	f := Finding{Source: requestSource}
+	f.Verdict, f.Shared, f.Detail = e.measured(now, sides)
+	return f
+}
+
+// promoted is a tick in which green answers everybody.
+func promoted(t evidence.Counts) evidence.Counts {
+	return evidence.Counts{
+		GreenRequests: t.GreenRequests + t.BlueRequests, GreenErrors: t.GreenErrors + t.BlueErrors, GreenSlow: t.GreenSlow + t.BlueSlow,
+	}
+}
+
+// carries says why the evidence does not carry the next step's exposure, "" if
+// it does.
+func (e *Evidence) carries(ahead float64) string {
+	b := e.options.Budget
+	if b == nil || ahead <= 0 {
+		return ""
+	}
+	next, why := b.Next(ahead/b.Growth, ramp.Seen{Counts: e.release, Fresh: e.counter.whole.GreenRequests})
+	if next >= ahead*(1-grainSlack) {
+		return ""
+	}
+	return why
+}
+
+// grainSlack is by how much a planned weight may exceed the ramp's own: both
+// are rounded to what the dial can show.
+const grainSlack = 0.05
+
+const requestSource = "requests"
+
+// measured is the verdict on a green that is not known to be bad.
+func (e *Evidence) measured(now time.Time, sides Sides) (v Verdict, shared bool, detail string) {
+	c, o := &e.counter, e.options
+	whole, who := c.whole.GreenRequests, "the canary"
+	if sides.Promoted { // no canary is left, and every request is green's
+		whole, who = promoted(c.whole).GreenRequests, "the promoted version"
+	}
+	switch {
+	case !sides.Canary && !sides.Promoted:
+		return Healthy, false, "the canary takes no requests: there is nothing to compare"
+	case e.last == evidence.Shared:
+		return Unknown, true, "the base side fails as well, so green is not to blame alone: " + e.why + ": " + c.words()
+	case now.Before(c.from):
+		return Unknown, false, fmt.Sprintf("the dials take effect within %v: nothing is counted yet", o.Lag)
+	case c.newest.IsZero():
+		return Unknown, false, "no request of this step was seen yet" + c.by()
+	case now.Sub(c.newest) > o.Silent:
+		return Unknown, false, fmt.Sprintf("no request was seen for %v%s", now.Sub(c.newest).Round(time.Second), c.by())
+	case whole < float64(o.MinRequests) && (c.partial != "" || c.whole != c.step):
+		reason := c.partial
+		if reason == "" {
+			reason = "some were missed before"
+		}
+		return Unknown, false, fmt.Sprintf("%s: %.0f of %d requests of %s were counted since%s; %s", reason, whole, o.MinRequests, who, c.by(), c.words())
+	case sides.Promoted:
+		return Healthy, false, "promoted; " + c.words()
+	case c.step.GreenRequests < float64(o.MinRequests):
+		return Unknown, false, fmt.Sprintf("%.0f of %d requests of the canary were counted%s", c.step.GreenRequests, o.MinRequests, c.by())
+	default:
+		if why := e.carries(sides.Ahead); why != "" {
+			return Unknown, false, why + "; " + c.words()
+		}
+		bound := evidence.UpperBound(c.whole.GreenErrors, c.whole.GreenRequests, o.Policy.Alpha)
+		return Healthy, false, fmt.Sprintf("%s; at most %.2g%% of the canary's fail", c.words(), 100*bound)
+	}
+}
+
+// words are the step's counts.
+func (c *Counter) words() string {
+	s := c.step
+	text := fmt.Sprintf("canary failed %.0f of %.0f requests, base %.0f of %.0f%s", s.GreenErrors, s.GreenRequests, s.BlueErrors, s.BlueRequests, c.by())
+	if c.Slow > 0 {
+		text += fmt.Sprintf("; slower than %v were %.0f and %.0f", c.Slow, s.GreenSlow, s.BlueSlow)
+	}
+	if c.partial != "" {
+		text += "; at least (" + c.partial + ")"
+	}
+	return text
+}
+
+// by is how the requests are read.
+func (c *Counter) by() string {
+	if c.source == "" {
+		return ""
+	}
+	return ", by " + c.source
+}
