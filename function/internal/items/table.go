@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -92,15 +93,27 @@ func (t DynamoTable) Create(ctx context.Context, item Item) error {
 	}
 	_, err = t.Client.PutItem(ctx, &dynamodb.PutItemInput{
 		TableName: aws.String(t.Name), Item: stored,
-		ConditionExpression: aws.String("attribute_not_exists(pk)"),
+		ConditionExpression:                 aws.String("attribute_not_exists(pk)"),
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	})
-	if _, exists := errors.AsType[*types.ConditionalCheckFailedException](err); exists {
+	if refused, exists := errors.AsType[*types.ConditionalCheckFailedException](err); exists {
+		// The SDK tries again where an answer was lost: the item that is there
+		// may be this very one, of the try before.
+		if maps.EqualFunc(refused.Item, stored, sameText) {
+			return nil
+		}
 		return ErrExists
 	}
 	if err != nil {
 		return fmt.Errorf("create item %s: %w", item.ID, err)
 	}
 	return nil
+}
+
+func sameText(a, b types.AttributeValue) bool {
+	x, xText := a.(*types.AttributeValueMemberS)
+	y, yText := b.(*types.AttributeValueMemberS)
+	return xText && yText && x.Value == y.Value
 }
 
 func decode(stored map[string]types.AttributeValue) (Item, error) {
