@@ -48,7 +48,8 @@ demo: build ## a clean shift and a bad one against the embedded AWS, under traff
 
 .PHONY: test
 test: build ## every test
-	$(GO) test -timeout 15m ./...
+	$(GO) test -timeout 30m $$($(GO) list ./... | grep -v /internal/kill$$)
+	$(GO) test -timeout 20m ./internal/kill # alone: no user of it may fail, and a busy machine fails users
 
 .PHONY: race
 race: functions ## the tests of what runs concurrently, under the race detector
@@ -58,6 +59,10 @@ race: functions ## the tests of what runs concurrently, under the race detector
 .PHONY: sim
 sim: ## simulate the cutover: SEEDS=1000000 many, FROM=n from there on
 	TAPCTL_SIM_SEEDS=$(or $(SEEDS),100000) TAPCTL_SIM_FROM=$(or $(FROM),0) $(GO) test -count=1 -timeout 24h -v -run 'TestSim$$' ./internal/cutover
+
+.PHONY: kill
+kill: build ## kill the built binary at every single call of a shift and a rollback (an hour)
+	TAPCTL_KILL_ALL=1 $(GO) test -count=1 -timeout 24h -v ./internal/kill
 
 .PHONY: golden
 golden: build ## rewrite the golden files from what the tests see now
