@@ -99,10 +99,7 @@ func (c *Clients) AdoptedTable(ctx context.Context, name, source, target string)
 		return nil, trouble(step, err)
 	}
 	t := out.Table
-	table := &infra.AdoptedTable{Name: name, ARN: aws.ToString(t.TableArn)}
-	if t.SSEDescription != nil && t.SSEDescription.SSEType == ddbtypes.SSETypeKms {
-		table.KeyARN = aws.ToString(t.SSEDescription.KMSMasterKeyArn)
-	}
+	table := &infra.AdoptedTable{Name: name, ARN: aws.ToString(t.TableArn), KeyARN: customerKey(t)}
 	for _, replica := range t.Replicas {
 		table.HasReplica = table.HasReplica || aws.ToString(replica.RegionName) == target
 	}
@@ -111,7 +108,25 @@ func (c *Clients) AdoptedTable(ctx context.Context, name, source, target string)
 		return nil, fmt.Errorf("%s: a replica needs its stream on, with new and old images; turn it on with: aws dynamodb update-table --region %s --table-name %s --stream-specification StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES",
 			step, source, name)
 	}
+	if !table.HasReplica {
+		return table, nil
+	}
+	// Each copy has a key of its own region, which the other does not tell.
+	replica, err := c.DynamoDB(target).DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &name})
+	if err != nil {
+		return nil, trouble(step+": its replica in "+target, err)
+	}
+	table.ReplicaKeyARN = customerKey(replica.Table)
 	return table, nil
+}
+
+// customerKey is the key that a copy of a table is encrypted with, "" where it
+// is AWS's own.
+func customerKey(t *ddbtypes.TableDescription) string {
+	if t.SSEDescription == nil || t.SSEDescription.SSEType != ddbtypes.SSETypeKms {
+		return ""
+	}
+	return aws.ToString(t.SSEDescription.KMSMasterKeyArn)
 }
 
 // Retire deletes blue's records and leaves green's as the only ones, in one

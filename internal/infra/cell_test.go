@@ -439,9 +439,12 @@ func TestForwarderToAnExternalSource(t *testing.T) {
 
 func TestAdoptedTableKey(t *testing.T) {
 	t.Parallel()
-	key := func(side topology.Side, own string) (resources []string) {
+	key := func(side topology.Side, own string, replica ...string) (resources []string) {
 		w := provision(t, infra.CellProgram(cellInput(t, side, func(in *infra.CellInput) {
 			in.Adopted.Table = &infra.AdoptedTable{Name: "orders", KeyARN: own}
+			if len(replica) > 0 {
+				in.Adopted.Table.HasReplica, in.Adopted.Table.ReplicaKeyARN = true, replica[0]
+			}
 		})))
 		for _, s := range parsePolicy(t, w.one(t, "iam/rolePolicy:RolePolicy", "api").text("policy")).Statement {
 			if s.Sid == "TableKey" {
@@ -452,5 +455,8 @@ func TestAdoptedTableKey(t *testing.T) {
 	}
 	same(t, "blue, its own key", []string{"arn:orders-key"}, key(topology.Blue, "arn:orders-key"))
 	same(t, "blue, AWS's key", []string(nil), key(topology.Blue, ""))
-	same(t, "green, the replica's key", []string{"arn:green-key"}, key(topology.Green, "arn:orders-key"))
+	same(t, "green, the key of the replica that tapctl makes", []string{"arn:green-key"}, key(topology.Green, "arn:orders-key"))
+	same(t, "green, the key of a replica that was there", []string{"arn:theirs"}, key(topology.Green, "arn:orders-key", "arn:theirs"))
+	same(t, "green, a replica under AWS's key", []string(nil), key(topology.Green, "arn:orders-key", ""))
+	same(t, "blue, whatever the replica's", []string{"arn:orders-key"}, key(topology.Blue, "arn:orders-key", "arn:theirs"))
 }

@@ -107,8 +107,11 @@ func (c *cell) applicationStatements(name string) []statement {
 // tableKey is the customer key of this region's copy of the table, "" where an
 // adopted table has none.
 func (c *cell) tableKey() string {
-	if adopted := c.Adopted.Table; adopted != nil && c.Side == topology.Blue {
+	switch adopted := c.Adopted.Table; {
+	case adopted != nil && c.Side == topology.Blue:
 		return adopted.KeyARN
+	case adopted != nil && adopted.HasReplica:
+		return adopted.ReplicaKeyARN
 	}
 	return c.Base.KeyARN[c.Region()]
 }

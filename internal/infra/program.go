@@ -45,6 +45,8 @@ type AdoptedTable struct {
 	// HasReplica tells that somebody else has put a replica into the target
 	// region; false where there is none, or where it is this stack's.
 	HasReplica bool
+	// ReplicaKeyARN is the customer key of that replica; "" where it is AWS's.
+	ReplicaKeyARN string
 }
 
 // Base is the outputs of the base stack that cells need, per region.
