@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tapctl/tapctl/internal/awsapi"
@@ -207,21 +208,21 @@ func (a *App) watcher(ctx context.Context, t topology.Topology, state cutover.St
 	if budget != nil {
 		w.Every, w.Now = a.Config.Shift.Poll, a.Clock.Now
 	}
-	e := a.Config.Evidence
-	if !e.Enabled {
-		return w, func() {}, nil
-	}
 	follow, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	tail := awsapi.NewTail(a.Clients, t.Account, t.Target, infra.AccessLog(a.Config), a.Clock)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = tail.Run(follow) // it ends with follow; what it cannot read it says through Drain
-	}()
-	w.Signals = []health.Signal{health.NewEvidence(tail, a.Clock.Now, health.EvidenceOptions{
-		Policy: a.policy(state.Plan), Lag: e.Lag, Slow: e.Slow, Silent: a.Config.EvidenceSilent(), MinRequests: e.MinRequests, Budget: budget,
-	})}
-	return w, func() { cancel(); <-ended }, nil
+	var following sync.WaitGroup
+	if lag := a.Config.Shift.MaxReplicationLag; lag > 0 && state.Mode == cutover.Migrate {
+		gate := &dataGate{app: a, top: t, maxLag: lag}
+		following.Go(func() { gate.run(follow) })
+		w.Signals = append(w.Signals, gate)
+	}
+	if e := a.Config.Evidence; e.Enabled {
+		tail := awsapi.NewTail(a.Clients, t.Account, t.Target, infra.AccessLog(a.Config), a.Clock)
+		following.Go(func() { _ = tail.Run(follow) }) // it ends with follow; what it cannot read it says through Drain
+		w.Signals = append(w.Signals, health.NewEvidence(tail, a.Clock.Now, health.EvidenceOptions{
+			Policy: a.policy(state.Plan), Lag: e.Lag, Slow: e.Slow, Silent: a.Config.EvidenceSilent(), MinRequests: e.MinRequests, Budget: budget,
+		}))
+	}
+	return w, func() { cancel(); following.Wait() }, nil
 }
 
 // controls are blue's alarms, which have the names of green's. None exist where

@@ -53,3 +53,13 @@ func SmokeOnce(ctx context.Context, version string, get func(context.Context) (h
 
 // Refuse is refused.
 func Refuse(err error) error { return refused(err) }
+
+// ReadData is what the data's gate says after one reading.
+func (a *App) ReadData(ctx context.Context, top topology.Topology) health.Finding {
+	g := &dataGate{app: a, top: top, maxLag: a.Config.Shift.MaxReplicationLag}
+	read, err := g.read(ctx)
+	if g.last = read; err != nil {
+		g.last = health.Data{Err: err.Error()}
+	}
+	return g.Look(ctx, a.Clock.Now(), health.Sides{})
+}

@@ -28,8 +28,23 @@ type TableState struct {
 // TableState reads one region's copy: neither recovery nor the key is told by
 // the other region's.
 func (c *Clients) TableState(ctx context.Context, region, table string) (TableState, error) {
-	client := c.DynamoDB(region)
-	out, err := client.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &table})
+	found, err := c.Replicas(ctx, region, table)
+	if err != nil {
+		return found, err
+	}
+	backups, err := c.DynamoDB(region).DescribeContinuousBackups(ctx, &dynamodb.DescribeContinuousBackupsInput{TableName: &table})
+	if err != nil {
+		return found, trouble("describe the backups of table "+table+" in "+region, err)
+	}
+	if d := backups.ContinuousBackupsDescription; d != nil && d.PointInTimeRecoveryDescription != nil {
+		found.Recovery = d.PointInTimeRecoveryDescription.PointInTimeRecoveryStatus == ddbtypes.PointInTimeRecoveryStatusEnabled
+	}
+	return found, nil
+}
+
+// Replicas is TableState without the backups: what a shift asks again and again.
+func (c *Clients) Replicas(ctx context.Context, region, table string) (TableState, error) {
+	out, err := c.DynamoDB(region).DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &table})
 	if err != nil {
 		return TableState{}, trouble("describe table "+table+" in "+region, err)
 	}
@@ -39,13 +54,6 @@ func (c *Clients) TableState(ctx context.Context, region, table string) (TableSt
 	}
 	for _, replica := range out.Table.Replicas {
 		found.Replicas[aws.ToString(replica.RegionName)] = string(replica.ReplicaStatus)
-	}
-	backups, err := client.DescribeContinuousBackups(ctx, &dynamodb.DescribeContinuousBackupsInput{TableName: &table})
-	if err != nil {
-		return found, trouble("describe the backups of table "+table+" in "+region, err)
-	}
-	if d := backups.ContinuousBackupsDescription; d != nil && d.PointInTimeRecoveryDescription != nil {
-		found.Recovery = d.PointInTimeRecoveryDescription.PointInTimeRecoveryStatus == ddbtypes.PointInTimeRecoveryStatusEnabled
 	}
 	return found, nil
 }

@@ -272,6 +272,7 @@ func (c Config) checkPolicies(k *checker) {
 	k.duration("shift.approve_timeout", s.ApproveTimeout, time.Minute, 30*24*time.Hour)
 	k.between("shift.retreat_step", s.RetreatStep, 0, 100)
 	k.duration("shift.retreat_pause", s.RetreatPause, time.Second, time.Hour)
+	k.duration("shift.max_replication_lag", s.MaxReplicationLag, 0, 24*time.Hour)
 	if s.JobTimeout != 0 {
 		k.duration("shift.job_timeout", s.JobTimeout, time.Minute, 7*24*time.Hour)
 	}

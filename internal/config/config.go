@@ -147,6 +147,9 @@ type Shift struct {
 	// is all; RetreatPause is between two such portions.
 	RetreatStep  float64       `mapstructure:"retreat_step"`
 	RetreatPause time.Duration `mapstructure:"retreat_pause"`
+	// MaxReplicationLag is how long an item may take to the other region, either
+	// way, before a shift waits for the data; 0 never asks.
+	MaxReplicationLag time.Duration `mapstructure:"max_replication_lag"`
 	// JobTimeout is how long this process may run, 0 is for ever: a step that
 	// would outlive it is not begun.
 	JobTimeout time.Duration `mapstructure:"job_timeout"`
@@ -260,7 +263,7 @@ func Defaults() Config {
 			Plan: PlanLockstep, HarmBudget: 5, Step: 10, To: 100, Bake: 5 * time.Minute, Settle: 2 * time.Minute, SyncTimeout: 5 * time.Minute,
 			HoldTimeout: 10 * time.Minute, Poll: 15 * time.Second, MaxExposure: 100,
 			CanarySettle: time.Minute, OnSignal: "rollback", OnAlarmAtStart: "refuse", OnIncident: "rollback", OnInconclusive: "rollback", OnSharedIncident: "hold",
-			Approve: []float64{}, ApproveTimeout: time.Hour, RetreatPause: 30 * time.Second,
+			Approve: []float64{}, ApproveTimeout: time.Hour, RetreatPause: 30 * time.Second, MaxReplicationLag: 30 * time.Second,
 		},
 		Lease: Lease{TTL: 10 * time.Minute, Heartbeat: time.Minute, OnExpired: "refuse"},
 		Probe: Probe{Count: 5, Timeout: 5 * time.Second, MaxFailures: 2, Preflight: true, Paths: []string{}},

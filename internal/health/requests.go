@@ -3,6 +3,7 @@ package health
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/tapctl/tapctl/internal/evidence"
@@ -104,6 +105,23 @@ func (e *Evidence) carries(ahead float64) string {
 	return why
 }
 
+// otherShare says that the canary answers a share of the requests that the dial
+// does not explain, "" where it may be chance: a weight that was set need not be
+// in force. Twice or half is what a delay of the dial cannot make of a whole
+// bake, and five sigma what chance cannot.
+func (c *Counter) otherShare(asked float64) string {
+	total := c.whole.GreenRequests + c.whole.BlueRequests
+	if asked <= 0 || total == 0 {
+		return ""
+	}
+	seen := c.whole.GreenRequests / total
+	sigma := math.Sqrt(asked * (1 - asked) / total)
+	if math.Abs(seen-asked) <= 5*sigma || seen > asked/2 && seen < 2*asked && (asked < 1 || seen > 0.9) {
+		return ""
+	}
+	return fmt.Sprintf("asked for %.3g%% of the requests, observed %.3g%% of %.0f", 100*asked, 100*seen, total)
+}
+
 // grainSlack is by how much a planned weight may exceed the ramp's own: both
 // are rounded to what the dial can show.
 const grainSlack = 0.05
@@ -139,6 +157,9 @@ func (e *Evidence) measured(now time.Time, sides Sides) (v Verdict, shared bool,
 	case c.step.GreenRequests < float64(o.MinRequests):
 		return Unknown, false, fmt.Sprintf("%.0f of %d requests of the canary were counted%s", c.step.GreenRequests, o.MinRequests, c.by())
 	default:
+		if why := c.otherShare(sides.Share); why != "" {
+			return Unknown, false, why + "; " + c.words()
+		}
 		if why := e.carries(sides.Ahead); why != "" {
 			return Unknown, false, why + "; " + c.words()
 		}

@@ -353,3 +353,31 @@ func TestPromotedIsMeasuredAgainAfterAGap(t *testing.T) {
 		}
 	}
 }
+
+// TestAShareThatTheDialDoesNotExplain: a weight that was set and is not in force
+// is no evidence about the step.
+func TestAShareThatTheDialDoesNotExplain(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		asked        float64
+		canary, base int
+		want         health.Verdict
+	}{
+		{0.5, 100, 110, health.Healthy},
+		{0.5, 3, 200, health.Unknown},
+		{0.01, 40, 160, health.Unknown},
+		{0.01, 3, 40, health.Healthy},  // chance
+		{0.2, 60, 400, health.Healthy}, // the dial was late, and is in force
+		{1, 200, 0, health.Healthy},
+		{1, 100, 60, health.Unknown},
+		{0, 100, 60, health.Healthy}, // nobody said what was asked
+	} {
+		f, e := newFed()
+		f.now = stepAt.Add(20 * time.Second)
+		f.put(stepAt.Add(lag), true, tt.canary, 0)
+		f.put(stepAt.Add(lag), false, tt.base, 0)
+		if got := e.Look(context.Background(), stepAt, health.Sides{Base: tt.asked < 1, Canary: true, Share: tt.asked}); got.Verdict != tt.want {
+			t.Errorf("asked %v, canary %d, base %d: %v (%s), want %v", tt.asked, tt.canary, tt.base, got.Verdict, got.Detail, tt.want)
+		}
+	}
+}

@@ -182,6 +182,9 @@ type Sides struct {
 	// Promoted means that the base side is green's candidate, made live just
 	// now: there is nothing left to compare it with.
 	Promoted bool
+	// Share is the canary's share of the stage's requests as the dial stands,
+	// 0..1.
+	Share float64
 	// Ahead is the share of everybody, 0..1, that the next step gives to the
 	// candidate; 0 where no step is ahead.
 	Ahead float64

@@ -192,7 +192,7 @@ func (b *base) replication(from, to *bucket) error {
 	_, err = s3.NewBucketReplicationConfig(b.ctx, "assets-"+from.region, &s3.BucketReplicationConfigArgs{
 		Bucket: from.name, Role: role.Arn,
 		Rules: s3.BucketReplicationConfigRuleArray{s3.BucketReplicationConfigRuleArgs{
-			Id: pulumi.String("to-" + to.region), Status: pulumi.String("Enabled"), Priority: pulumi.Int(1),
+			Id: pulumi.String(ReplicationRule(to.region)), Status: pulumi.String("Enabled"), Priority: pulumi.Int(1),
 			Filter:                  &s3.BucketReplicationConfigRuleFilterArgs{Prefix: pulumi.String("")},
 			DeleteMarkerReplication: &s3.BucketReplicationConfigRuleDeleteMarkerReplicationArgs{Status: pulumi.String("Enabled")},
 			SourceSelectionCriteria: &s3.BucketReplicationConfigRuleSourceSelectionCriteriaArgs{
@@ -261,3 +261,6 @@ func replicationStatements(fromRegion, toRegion, source, destination, sourceKey,
 		{Sid: "ReplicaKey", Effect: "Allow", Action: []string{"kms:Encrypt", "kms:Decrypt"}, Resource: []string{destinationKey}, Condition: through(toRegion, destination)},
 	}
 }
+
+// ReplicationRule is the id of the rule that leads to a region's bucket.
+func ReplicationRule(to string) string { return "to-" + to }

@@ -61,6 +61,11 @@ func ShiftPolicy(t topology.Topology) Document {
 		allow("Journal", []string{control(green.Region)}, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem", "dynamodb:Query"),
 		allow("JournalReplica", []string{control(blue.Region)}, "dynamodb:GetItem", "dynamodb:Query"),
 	}
+	if t.Table != "" {
+		statements = append(statements, allow("Data", []string{
+			fmt.Sprintf("arn:aws:dynamodb:%s:%s:table/%s", green.Region, t.Account, t.Table), fmt.Sprintf("arn:aws:dynamodb:%s:%s:table/%s", blue.Region, t.Account, t.Table),
+		}, "dynamodb:DescribeTable"))
+	}
 	if green.AccessLog != "" {
 		statements = append(statements, allow("Requests", []string{logs, logs + ":*", logs + "/Canary", logs + "/Canary:*"}, "logs:StartLiveTail", "logs:FilterLogEvents"))
 	}

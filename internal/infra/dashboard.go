@@ -130,7 +130,7 @@ func (e *edge) behind() (lines [][]any) {
 		lines = append(lines,
 			line(from, "table "+from+" to "+to+", ms", "AWS/DynamoDB", "ReplicationLatency", "TableName", e.Table, "ReceivingRegion", to),
 			line(from, "assets "+from+" to "+to+", bytes", "AWS/S3", "BytesPendingReplication",
-				"SourceBucket", e.Bucket[from], "DestinationBucket", e.Bucket[to], "RuleId", "to-"+to))
+				"SourceBucket", e.Bucket[from], "DestinationBucket", e.Bucket[to], "RuleId", ReplicationRule(to)))
 	}
 	return lines
 }
