@@ -68,6 +68,7 @@ var arrows = map[string][]string{
 	"internal/localaws/s3":             {"internal/clock", "internal/localaws/fault", "internal/localaws/policy", "internal/localaws/wire"},
 	"internal/localaws/secretsmanager": {"internal/clock", "internal/localaws/wire"},
 	"internal/localaws/wire":           {},
+	"internal/localaws/wire/asktest":   {"internal/localaws/wire"},
 
 	// The functions are shipped to AWS: nothing of tapctl goes with them.
 	"function/api":             {"function/internal/"},
