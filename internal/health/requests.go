@@ -116,7 +116,7 @@ func (c *Counter) otherShare(asked float64) string {
 	}
 	seen := c.whole.GreenRequests / total
 	sigma := math.Sqrt(asked * (1 - asked) / total)
-	if math.Abs(seen-asked) <= 5*sigma || seen > asked/2 && seen < 2*asked && (asked < 1 || seen > 0.9) {
+	if math.Abs(seen-asked) <= 5*sigma || seen > asked/2 && seen < 2*asked {
 		return ""
 	}
 	return fmt.Sprintf("asked for %.3g%% of the requests, observed %.3g%% of %.0f", 100*asked, 100*seen, total)

@@ -369,7 +369,8 @@ func TestAShareThatTheDialDoesNotExplain(t *testing.T) {
 		{0.01, 3, 40, health.Healthy},  // chance
 		{0.2, 60, 400, health.Healthy}, // the dial was late, and is in force
 		{1, 200, 0, health.Healthy},
-		{1, 100, 60, health.Unknown},
+		{1, 100, 60, health.Healthy}, // the dial was late
+		{1, 60, 100, health.Unknown},
 		{0, 100, 60, health.Healthy}, // nobody said what was asked
 	} {
 		f, e := newFed()

@@ -33,8 +33,9 @@ const (
 // turns are those that turn a dial.
 var turns = []string{changeDNS, updateStage, updateAlias}
 
-// byTime are heartbeats, and what follows green's log beside the run.
-var byTime = []string{beat, "StartLiveTail", "FilterLogEvents"}
+// byTime are heartbeats, and what follows green's log and the data beside the
+// run.
+var byTime = []string{beat, "StartLiveTail", "FilterLogEvents", "DescribeTable", "GetMetricData"}
 
 var changes = append([]string{save, takeLease, releaseLease, beat}, turns...)
 
