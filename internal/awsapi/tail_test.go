@@ -223,7 +223,7 @@ func TestTailDoesNotTrustASample(t *testing.T) {
 	w := newTailed(t)
 	w.run()
 	w.whole("live tail")
-	w.log(false, 200, 700, 0)
+	w.log(false, 200, 700, time.Second) // none of them can be shown before the last is written
 	w.eventually("the sample is told", func() bool { return strings.Contains(w.last.Partial, "sample") })
 	w.eventually("the rest is asked for", func() bool { return w.got["base 200"] == 700 && w.last.Partial == "" })
 	sent := 700
