@@ -18,6 +18,7 @@ import (
 	"github.com/tapctl/tapctl/internal/clock"
 	"github.com/tapctl/tapctl/internal/config"
 	"github.com/tapctl/tapctl/internal/cutover"
+	"github.com/tapctl/tapctl/internal/evidence"
 	"github.com/tapctl/tapctl/internal/health"
 	"github.com/tapctl/tapctl/internal/infra"
 	"github.com/tapctl/tapctl/internal/ramp"
@@ -218,11 +219,23 @@ func (a *App) watcher(ctx context.Context, t topology.Topology, state cutover.St
 	if e := a.Config.Evidence; e.Enabled {
 		tail := awsapi.NewTail(a.Clients, t.Account, t.Target, infra.AccessLog(a.Config), a.Clock)
 		following.Go(func() { _ = tail.Run(follow) }) // it ends with follow; what it cannot read it says through Drain
-		w.Signals = append(w.Signals, health.NewEvidence(tail, a.Clock.Now, health.EvidenceOptions{
-			Policy: a.policy(state.Plan), Lag: e.Lag, Slow: e.Slow, Silent: a.Config.EvidenceSilent(), MinRequests: e.MinRequests, Budget: budget,
-		}))
+		policy := a.policy(state.Plan)
+		requests := health.NewEvidence(tail, a.Clock.Now, health.EvidenceOptions{
+			Policy: policy, Lag: e.Lag, Slow: e.Slow, Silent: a.Config.EvidenceSilent(), MinRequests: e.MinRequests, Budget: budget,
+		})
+		w.Signals = append(w.Signals, requests)
+		w.Probed = evidence.NewSuspicion(policy, policy.P0)
+		if a.requestsAnswer() {
+			w.Answers = requests
+		}
 	}
 	return w, func() { cancel(); following.Wait() }, nil
+}
+
+// requestsAnswer says whether an alarm that only counts is answered by the
+// requests in the access log.
+func (a *App) requestsAnswer() bool {
+	return a.Config.Evidence.Enabled && a.Config.Shift.OnCountAlarm == "evidence"
 }
 
 // controls are blue's alarms, which have the names of green's. None exist where
@@ -241,7 +254,9 @@ func controls(t topology.Topology) []health.AlarmRef {
 func alarmRefs(t topology.Topology) []health.AlarmRef {
 	refs := make([]health.AlarmRef, 0, len(t.Alarms))
 	for _, alarm := range t.Alarms {
-		refs = append(refs, health.AlarmRef{Name: alarm.Name, Region: alarm.Region, Side: string(alarm.Side), Sparse: alarm.Sparse})
+		refs = append(refs, health.AlarmRef{
+			Name: alarm.Name, Region: alarm.Region, Side: string(alarm.Side), Sparse: alarm.Sparse, Counts: health.Counted(alarm.Counts),
+		})
 	}
 	return refs
 }

@@ -356,7 +356,7 @@ func (d *deployment) assemble(base infra.Base, cells map[topology.Side]infra.Out
 	}
 	for _, name := range cells[topology.Green].List("alarms") {
 		d.top.Alarms = append(d.top.Alarms, topology.Alarm{
-			Name: name, Region: c.TargetRegion, Side: topology.Green, Sparse: strings.HasSuffix(name, "-table-throttles"),
+			Name: name, Region: c.TargetRegion, Side: topology.Green, Sparse: strings.HasSuffix(name, "-table-throttles"), Counts: infra.AlarmCounts(name),
 		})
 	}
 	slices.SortFunc(d.top.Alarms, func(a, b topology.Alarm) int { return strings.Compare(a.Name, b.Name) })

@@ -254,7 +254,8 @@ func (a *App) nothingToDo(ctx context.Context, traffic *awsapi.Traffic) (Report,
 // alarmsAtStart applies on_alarm_at_start: a shift that begins under a red
 // alarm would go back at once, or, worse, be told apart from nothing. One that
 // was begun before is not refused but judged: users are on green, and a red
-// alarm sends them back.
+// alarm sends them back. A release begins on a stage that is busy, whose alarms
+// count what live fails.
 func (a *App) alarmsAtStart(ctx context.Context, top topology.Topology, state cutover.State) (ignore []string, err error) {
 	if state.Touched || state.Phase == cutover.Retreating || len(top.Alarms) == 0 {
 		return state.Ignored, nil
@@ -276,7 +277,11 @@ func (a *App) alarmsAtStart(ctx context.Context, top topology.Topology, state cu
 		}
 	}
 	for _, finding := range health.Alarms(refs, states, now, ignore) {
-		if finding.Verdict == health.Unhealthy {
+		switch {
+		case finding.Verdict != health.Unhealthy:
+		case state.Mode == cutover.Release && finding.Counted != "" && a.requestsAnswer():
+			a.say(cutover.EventTrouble, "%s %s: it counts what live fails as well, so the requests will tell", finding.Source, finding.Detail)
+		default:
 			return nil, &Refused{Cause: fmt.Errorf("before the first change: %s %s", finding.Source, finding.Detail), Next: next}
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/tapctl/tapctl/internal/app"
 	"github.com/tapctl/tapctl/internal/cutover"
 	"github.com/tapctl/tapctl/internal/health"
+	"github.com/tapctl/tapctl/internal/infra"
 	"github.com/tapctl/tapctl/internal/topology"
 )
 
@@ -98,6 +99,10 @@ func TestAlarmsAtStart(t *testing.T) {
 		{"red on resuming is not ignored", "ignore", map[string]cwtypes.StateValue{"a": green, "b": red}, cutover.State{Step: 1, Touched: true, Phase: cutover.Turning}, nil, "", ""},
 		{"red on resuming stays ignored if it was", "refuse", map[string]cwtypes.StateValue{"a": green, "b": red}, cutover.State{Step: 1, Touched: true, Phase: cutover.Turning, Ignored: []string{"b@" + greenRegion}}, []string{"b@" + greenRegion}, "", ""},
 		{"a retreat asks no alarm", "refuse", map[string]cwtypes.StateValue{"a": red, "b": red}, cutover.State{Touched: true, Phase: cutover.Retreating}, nil, "", ""},
+		// A release begins on a stage that is busy: what counts is for the requests to judge.
+		{"red in a release, and counting", "refuse", map[string]cwtypes.StateValue{"a": green, "b": red}, cutover.State{Mode: cutover.Release}, nil, "", ""},
+		{"red in a release, and a rate", "refuse", map[string]cwtypes.StateValue{"a": red, "b": green}, cutover.State{Mode: cutover.Release}, nil, "alarm a (eu-central-1) in ALARM", ""},
+		{"missing in a release, and counting", "refuse", map[string]cwtypes.StateValue{"a": green}, cutover.State{Mode: cutover.Release}, nil, "alarm b (eu-central-1) does not exist", ""},
 		{"held before any change begins anew", "refuse", map[string]cwtypes.StateValue{"a": red, "b": green}, cutover.State{Phase: cutover.Turning}, nil, "alarm a (eu-central-1) in ALARM", ""},
 	}
 	for _, test := range tests {
@@ -111,6 +116,7 @@ func TestAlarmsAtStart(t *testing.T) {
 			for _, name := range []string{"a", "b"} {
 				w.top.Alarms = append(w.top.Alarms, topology.Alarm{Name: name, Region: greenRegion, Side: topology.Green})
 			}
+			w.top.Alarms[1].Counts = infra.CountsErrors
 			ignore, err := w.AlarmsAtStart(t.Context(), w.top, test.state)
 			same(t, "ignored", test.ignore, ignore)
 			if test.refused == "" {
@@ -125,6 +131,16 @@ func TestAlarmsAtStart(t *testing.T) {
 			}
 		})
 	}
+	t.Run("red in a release, and told to decide", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.Config.Shift.OnCountAlarm = "rollback"
+		w.alarm("b", red)
+		w.top.Alarms = []topology.Alarm{{Name: "b", Region: greenRegion, Counts: infra.CountsErrors}}
+		if _, err := w.AlarmsAtStart(t.Context(), w.top, cutover.State{Mode: cutover.Release}); err == nil {
+			t.Error("on_count_alarm: rollback begins under a red alarm")
+		}
+	})
 	t.Run("alarms that cannot be read", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)

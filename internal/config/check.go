@@ -253,6 +253,7 @@ func (c Config) checkPolicies(k *checker) {
 	k.between("shift.rate", s.Rate, 0, 1e7)
 	k.oneOf("shift.on_incident", s.OnIncident, "rollback", "freeze")
 	k.oneOf("shift.on_shared_incident", s.OnSharedIncident, "hold", "rollback")
+	k.oneOf("shift.on_count_alarm", s.OnCountAlarm, "evidence", "rollback")
 	k.oneOf("shift.on_inconclusive", s.OnInconclusive, "rollback", "hold")
 	k.oneOf("lease.on_expired", c.Lease.OnExpired, "refuse", "finish", "revert")
 	if s.OnIncident == "freeze" {

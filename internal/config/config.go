@@ -134,6 +134,10 @@ type Shift struct {
 	OnSignal       string        `mapstructure:"on_signal"`         // rollback | hold
 	OnAlarmAtStart string        `mapstructure:"on_alarm_at_start"` // refuse | baseline | ignore
 	OnIncident     string        `mapstructure:"on_incident"`       // rollback | freeze
+	// OnCountAlarm is about a red alarm whose threshold is a count of single
+	// failures: evidence asks the requests whether they are more than is
+	// tolerated, rollback takes the alarm's word.
+	OnCountAlarm string `mapstructure:"on_count_alarm"`
 	// OnSharedIncident is about a green that fails while blue fails too: hold
 	// (for hold_timeout at most) | rollback.
 	OnSharedIncident string `mapstructure:"on_shared_incident"`
@@ -186,7 +190,7 @@ type Lease struct {
 type Probe struct {
 	Count       int           `mapstructure:"count"`        // requests per poll
 	Timeout     time.Duration `mapstructure:"timeout"`      // real time
-	MaxFailures int           `mapstructure:"max_failures"` // more than this in one step is a red step
+	MaxFailures int           `mapstructure:"max_failures"` // more than this in one step, and than evidence.slo, is a red step
 	// Preflight invokes the candidate itself, a few hundred times, before the
 	// first user reaches it; Paths are what is asked for, the health path where
 	// there is none.
@@ -262,7 +266,7 @@ func Defaults() Config {
 		Shift: Shift{
 			Plan: PlanLockstep, HarmBudget: 5, Step: 10, To: 100, Bake: 5 * time.Minute, Settle: 2 * time.Minute, SyncTimeout: 5 * time.Minute,
 			HoldTimeout: 10 * time.Minute, Poll: 15 * time.Second, MaxExposure: 100,
-			CanarySettle: time.Minute, OnSignal: "rollback", OnAlarmAtStart: "refuse", OnIncident: "rollback", OnInconclusive: "rollback", OnSharedIncident: "hold",
+			CanarySettle: time.Minute, OnSignal: "rollback", OnAlarmAtStart: "refuse", OnIncident: "rollback", OnInconclusive: "rollback", OnSharedIncident: "hold", OnCountAlarm: "evidence",
 			Approve: []float64{}, ApproveTimeout: time.Hour, RetreatPause: 30 * time.Second, MaxReplicationLag: 30 * time.Second,
 		},
 		Lease: Lease{TTL: 10 * time.Minute, Heartbeat: time.Minute, OnExpired: "refuse"},

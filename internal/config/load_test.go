@@ -217,6 +217,7 @@ var values = map[string]valueRow{
 	"shift.canary_settle":       {[]string{"0s", "1h"}, map[string]string{"61m": "want 0s to 1h", "2": wantDuration}},
 	"shift.on_incident":         {[]string{"rollback"}, map[string]string{"hold": "want one of: rollback, freeze"}},
 	"shift.on_shared_incident":  {[]string{"hold", "rollback"}, map[string]string{"blame": "want one of: hold, rollback"}},
+	"shift.on_count_alarm":      {[]string{"evidence", "rollback"}, map[string]string{"ignore": "want one of: evidence, rollback"}},
 	"shift.on_inconclusive":     {[]string{"rollback", "hold"}, map[string]string{"pass": "want one of: rollback, hold"}},
 	"shift.approve":             {[]string{"[0, 10, 50.5]", "25", "[]"}, map[string]string{"[50, 10]": "growing", "[10, 10]": "growing", "[100]": "want 0 to 99.99", "half": "want a list"}},
 	"shift.approve_promotion":   {[]string{"true"}, map[string]string{"maybe": "want true or false"}},

@@ -31,11 +31,13 @@ import "math"
 
 // Counts is what one tick saw, in requests. Errors and slow requests are at
 // most the requests of their side. Slow are those slower than a limit that was
-// fixed before the release; zero where nobody measures them.
+// fixed before the release; zero where nobody measures them. Refused are those
+// answered with a 4xx status: the client's doing, as a rule.
 type Counts struct {
 	GreenRequests, GreenErrors float64
 	BlueRequests, BlueErrors   float64
 	GreenSlow, BlueSlow        float64
+	GreenRefused, BlueRefused  float64
 }
 
 // Grid is the odds ratios that the relative test bets on, with equal weight.

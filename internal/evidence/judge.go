@@ -9,7 +9,7 @@ import (
 type Policy struct {
 	// Alpha is the probability, over a whole release, of sending a healthy
 	// green back. It is split evenly over what is measured (errors, and where
-	// they are set latency and probes), and within each over its tests.
+	// they are set latency, probes and alarms), and within each over its tests.
 	Alpha float64
 	// R0 is the tolerated ratio of green's rate to blue's.
 	R0 float64
@@ -22,6 +22,8 @@ type Policy struct {
 	Slow float64
 	// Probes sets a share of Alpha aside for a Preflight.
 	Probes bool
+	// Alarms sets a share of Alpha aside for a Suspicion of what alarms count.
+	Alarms bool
 	// Ticks is the planned length of the release, in ticks: the late-fault
 	// detectors pay for it once, logarithmically.
 	Ticks int
@@ -43,6 +45,9 @@ func (p Policy) share() float64 {
 		metrics++
 	}
 	if p.Probes {
+		metrics++
+	}
+	if p.Alarms {
 		metrics++
 	}
 	return p.Alpha / metrics

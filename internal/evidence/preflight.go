@@ -16,6 +16,9 @@ type Preflight struct {
 const (
 	PreflightExcludes = 0.05
 	preflightMiss     = 0.001
+	// preflightShare of the probes' alpha is the preflight's; the rest is for a
+	// Suspicion of those that go on beside the users.
+	preflightShare = 0.8
 	// preflightMost ends a preflight that proves neither.
 	preflightMost = 2000
 )
@@ -31,10 +34,10 @@ const (
 	Undecided                  // neither was proven in reasonable time: no user may come
 )
 
-// NewPreflight starts without a probe. The policy's P0 is tolerated, and a
-// metric's share of its Alpha is what a healthy green is grounded with.
+// NewPreflight starts without a probe. The policy's P0 is tolerated, and most
+// of a metric's share of its Alpha is what a healthy green is grounded with.
 func NewPreflight(p Policy) *Preflight {
-	return &Preflight{absolute: NewAbsolute(p.P0), level: at(p.share(), math.Inf(1))}
+	return &Preflight{absolute: NewAbsolute(p.P0), level: at(preflightShare*p.share(), math.Inf(1))}
 }
 
 // Add takes probes that were answered, failed among them. About 230 without a

@@ -68,9 +68,12 @@ func (c *Counter) Add(now time.Time, b Batch) evidence.Counts {
 		if r.At.After(c.newest) {
 			c.newest = r.At
 		}
-		failed, slow := 0.0, 0.0
-		if r.Status >= 500 {
+		failed, slow, refused := 0.0, 0.0, 0.0
+		switch {
+		case r.Status >= 500:
 			failed = 1
+		case r.Status >= 400:
+			refused = 1
 		}
 		if c.Slow > 0 && r.Latency > c.Slow {
 			slow = 1
@@ -79,10 +82,12 @@ func (c *Counter) Add(now time.Time, b Batch) evidence.Counts {
 			got.GreenRequests++
 			got.GreenErrors += failed
 			got.GreenSlow += slow
+			got.GreenRefused += refused
 		} else {
 			got.BlueRequests++
 			got.BlueErrors += failed
 			got.BlueSlow += slow
+			got.BlueRefused += refused
 		}
 	}
 	if c.tick == (evidence.Counts{}) {
@@ -100,6 +105,7 @@ func sum(a, b evidence.Counts) evidence.Counts {
 		GreenRequests: a.GreenRequests + b.GreenRequests, GreenErrors: a.GreenErrors + b.GreenErrors,
 		BlueRequests: a.BlueRequests + b.BlueRequests, BlueErrors: a.BlueErrors + b.BlueErrors,
 		GreenSlow: a.GreenSlow + b.GreenSlow, BlueSlow: a.BlueSlow + b.BlueSlow,
+		GreenRefused: a.GreenRefused + b.GreenRefused, BlueRefused: a.BlueRefused + b.BlueRefused,
 	}
 }
 

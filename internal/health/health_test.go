@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/tapctl/tapctl/internal/evidence"
 	"github.com/tapctl/tapctl/internal/health"
 )
 
@@ -65,7 +66,7 @@ func TestProbes(t *testing.T) {
 		name  string
 		count health.ProbeCount
 		sides health.Sides
-		want  health.Verdict
+		want  health.Verdict // where any failure beyond those allowed is too many
 	}{
 		{"both answered", health.ProbeCount{Sent: 10, Canary: 1, Base: 9}, both, health.Healthy},
 		{"canary silent", health.ProbeCount{Sent: 10, Base: 10}, both, health.Unknown},
@@ -77,8 +78,70 @@ func TestProbes(t *testing.T) {
 		{"nothing sent", health.ProbeCount{}, both, health.Unknown},
 	}
 	for _, tt := range tests {
-		if got := health.Probes(tt.count, tt.sides, 2); got.Verdict != tt.want {
+		if got := health.Probes(tt.count, tt.sides, 2, evidence.Intolerable); got.Verdict != tt.want {
 			t.Errorf("%s: %v (%s), want %v", tt.name, got.Verdict, got.Detail, tt.want)
+		}
+	}
+}
+
+// TestProbesThatFailAreWeighed: of many a healthy service fails some; of few
+// the same number is a fault.
+func TestProbesThatFailAreWeighed(t *testing.T) {
+	t.Parallel()
+	both := health.Sides{Base: true, Canary: true}
+	for _, tt := range []struct {
+		name           string
+		looks          int
+		sent, failedIn int // per look; one fails in every so many looks
+		want           health.Verdict
+	}{
+		{"one in five hundred, for long", 400, 5, 100, health.Healthy},
+		{"one in five", 8, 5, 1, health.Unhealthy},
+		{"three in a row", 3, 1, 1, health.Unhealthy},
+		{"one in twenty", 100, 5, 4, health.Unhealthy},
+		{"one in forty, of few", 24, 5, 8, health.Healthy}, // no more than are allowed
+	} {
+		policy := evidence.DefaultPolicy(0.01, 1000)
+		policy.Probes = true
+		world := &scripted{}
+		w := &health.Watcher{Reader: world, Prober: world, MaxFailures: 2, Probed: evidence.NewSuspicion(policy, policy.P0)}
+		var got health.Assessment
+		for look := range tt.looks {
+			world.probes = health.ProbeCount{Sent: tt.sent, Canary: 1, Base: tt.sent - 1}
+			if look%tt.failedIn == tt.failedIn-1 {
+				world.probes.Failed, world.probes.Base = 1, max(0, tt.sent-2)
+			}
+			if got = w.Judge(context.Background(), stepAt, both); got.Verdict == health.Unhealthy {
+				break
+			}
+		}
+		if got.Verdict != tt.want {
+			t.Errorf("%s: %v (%s), want %v", tt.name, got.Verdict, got.Reason(), tt.want)
+		}
+	}
+}
+
+// TestRequestsStandForProbes: at a weight that no probe meets, the requests
+// that were counted show that the canary answers. Failures are not made up for.
+func TestRequestsStandForProbes(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name     string
+		probes   health.ProbeCount
+		requests health.Finding
+		sides    health.Sides
+		want     health.Verdict
+	}{
+		{"requests were counted", health.ProbeCount{Sent: 5, Base: 5}, health.Finding{Source: "requests"}, health.Sides{Base: true, Canary: true}, health.Healthy},
+		{"none were", health.ProbeCount{Sent: 5, Base: 5}, health.Finding{Source: "requests", Verdict: health.Unknown}, health.Sides{Base: true, Canary: true}, health.Unknown},
+		{"something else is well", health.ProbeCount{Sent: 5, Base: 5}, health.Finding{Source: "data"}, health.Sides{Base: true, Canary: true}, health.Unknown},
+		{"probes failed", health.ProbeCount{Sent: 5, Failed: 5}, health.Finding{Source: "requests"}, health.Sides{Base: true, Canary: true}, health.Unhealthy},
+		{"no canary is to serve, and no base answers", health.ProbeCount{Sent: 5}, health.Finding{Source: "requests"}, health.Sides{Base: true}, health.Unknown},
+	} {
+		world := &scripted{probes: tt.probes}
+		w := &health.Watcher{Reader: world, Prober: world, Requests: 5, MaxFailures: 2, Signals: []health.Signal{&counted{finding: tt.requests}}}
+		if got := w.Judge(context.Background(), stepAt, tt.sides); got.Verdict != tt.want {
+			t.Errorf("%s: %v (%s), want %v", tt.name, got.Verdict, got.Reason(), tt.want)
 		}
 	}
 }

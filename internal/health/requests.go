@@ -46,32 +46,32 @@ type Evidence struct {
 	last    evidence.Finding
 	why     string
 	bad     *Finding // once red, red: the retreat has begun
+	answers answers
 }
 
-var _ Signal = (*Evidence)(nil)
+var (
+	_ Signal   = (*Evidence)(nil)
+	_ Answerer = (*Evidence)(nil)
+)
 
 // NewEvidence starts without evidence. now is the clock that the requests are
 // dated by.
 func NewEvidence(tail RequestTail, now func() time.Time, o EvidenceOptions) *Evidence {
-	return &Evidence{tail: tail, now: now, options: o, judge: evidence.NewJudge(o.Policy), counter: Counter{Lag: o.Lag, Slow: o.Slow}}
+	return &Evidence{
+		tail: tail, now: now, options: o, judge: evidence.NewJudge(o.Policy), counter: Counter{Lag: o.Lag, Slow: o.Slow},
+		answers: newAnswers(o.Policy, o.Silent),
+	}
 }
 
 // Look implements Signal.
 func (e *Evidence) Look(_ context.Context, since time.Time, sides Sides) Finding {
 	now := e.now()
 	e.counter.Begin(since)
-	e.release = sum(e.release, e.counter.Add(now, e.tail.Drain()))
-	if tick, ok := e.counter.Tick(now, sides); ok && (sides.Canary || sides.Promoted) {
-		share := e.counter.share()
-		if sides.Promoted {
-			tick, share = promoted(tick), 1
-		}
-		if e.last = e.judge.Add(tick, share); e.last != evidence.Fine {
-			e.why = e.judge.Why()
-		}
-		if e.last == evidence.Shared {
-			e.judge.Forgive()
-		}
+	got := e.counter.Add(now, e.tail.Drain())
+	e.release = sum(e.release, got)
+	e.answers.look(now, since, got != (evidence.Counts{}) && e.counter.partial == "", sides)
+	if tick, ok := e.counter.Tick(now, sides); ok {
+		e.learn(now, tick, sides)
 	}
 	if e.last == evidence.Bad && e.bad == nil {
 		e.bad = &Finding{Verdict: Unhealthy, Source: requestSource, Detail: e.why + ": " + e.counter.words()}
@@ -84,10 +84,28 @@ func (e *Evidence) Look(_ context.Context, since time.Time, sides Sides) Finding
 	return f
 }
 
+func (e *Evidence) learn(now time.Time, tick evidence.Counts, sides Sides) {
+	share := e.counter.share()
+	if sides.Promoted {
+		tick, share = promoted(tick), 1
+	}
+	e.answers.add(now, tick)
+	if !sides.Canary && !sides.Promoted {
+		return
+	}
+	if e.last = e.judge.Add(tick, share); e.last != evidence.Fine {
+		e.why = e.judge.Why()
+	}
+	if e.last == evidence.Shared {
+		e.judge.Forgive()
+	}
+}
+
 // promoted is a tick in which green answers everybody.
 func promoted(t evidence.Counts) evidence.Counts {
 	return evidence.Counts{
 		GreenRequests: t.GreenRequests + t.BlueRequests, GreenErrors: t.GreenErrors + t.BlueErrors, GreenSlow: t.GreenSlow + t.BlueSlow,
+		GreenRefused: t.GreenRefused + t.BlueRefused,
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tapctl/tapctl/internal/evidence"
 )
 
 // Verdict orders what was measured from best to worst. Several are folded by
@@ -56,6 +58,12 @@ type Finding struct {
 	// Shared is true where green is bad and blue as well: the world is ill, and
 	// going back would not help.
 	Shared bool `json:"shared,omitempty"`
+
+	// unmet is set where a side that must serve has answered no probe yet.
+	unmet bool
+
+	// Counted is set for a red alarm that only counts: a question, still.
+	Counted Counted `json:"-"`
 }
 
 // Assessment is a folded verdict and the findings behind it.
@@ -78,14 +86,14 @@ func Fold(findings ...Finding) Assessment {
 }
 
 // Reason is the findings that made the verdict, in one line. Alarms that are
-// merely well are counted, not listed.
+// merely well are counted, not listed; one that is red and answered is listed.
 func (a Assessment) Reason() string {
 	var parts []string
 	well := 0
 	for _, f := range a.Findings {
 		switch {
 		case f.Verdict != a.Verdict:
-		case a.Verdict == Healthy && strings.HasPrefix(f.Source, alarmSource):
+		case a.Verdict == Healthy && strings.HasPrefix(f.Source, alarmSource) && f.Counted == "":
 			well++
 		default:
 			parts = append(parts, f.Source+": "+f.Detail)
@@ -105,6 +113,9 @@ type AlarmRef struct {
 	Region string
 	Side   string
 	Sparse bool // has no data while all is well: INSUFFICIENT_DATA passes
+	// Counts is what the alarm counts one by one, "" where its threshold is a
+	// rate or a time.
+	Counts Counted
 }
 
 // AlarmState is what CloudWatch answered for one alarm.
@@ -141,7 +152,11 @@ func Alarms(asked []AlarmRef, got []AlarmState, since time.Time, ignore []string
 			findings = append(findings, Finding{Verdict: Unhealthy, Source: source, Detail: "does not exist; run tapctl deploy"})
 			continue
 		}
-		findings = append(findings, judgeAlarm(source, ref, state, since))
+		finding := judgeAlarm(source, ref, state, since)
+		if finding.Verdict == Unhealthy {
+			finding.Counted = ref.Counts
+		}
+		findings = append(findings, finding)
 	}
 	return findings
 }
@@ -171,8 +186,8 @@ type ProbeCount struct {
 	Sent      int
 	Failed    int
 	LastError string
-	Canary    int // answered by the canary: green's candidate
-	Base      int // answered by the base side: the forwarder, or live
+	Canary    int // answered well by the canary: green's candidate
+	Base      int // answered well by the base side: the forwarder, or live
 }
 
 // Sides says which sides of the stage must have answered for a step to count
@@ -191,16 +206,21 @@ type Sides struct {
 }
 
 // Probes judges tapctl's own requests. They stand in for users where there
-// are none: a side that must serve and has not answered yet is Unknown.
-func Probes(count ProbeCount, want Sides, maxFailures int) Finding {
+// are none: a side that must serve and has not answered yet is Unknown. More
+// failures than allowed count as far as they lean to more than is tolerated:
+// of many probes a healthy service fails some.
+func Probes(count ProbeCount, want Sides, maxFailures int, leaning evidence.Leaning) Finding {
 	const source = "probes"
+	failed := fmt.Sprintf("%d of %d failed, %d allowed", count.Failed, count.Sent, maxFailures)
 	switch {
-	case count.Failed > maxFailures:
-		return Finding{Verdict: Unhealthy, Source: source, Detail: fmt.Sprintf("%d of %d failed, %d allowed: %s", count.Failed, count.Sent, maxFailures, count.LastError)}
+	case count.Failed > maxFailures && leaning == evidence.Intolerable:
+		return Finding{Verdict: Unhealthy, Source: source, Detail: failed + ": " + count.LastError}
+	case count.Failed > maxFailures && leaning == evidence.Doubtful:
+		return Finding{Verdict: Unknown, Source: source, Detail: failed + ", and whether that is more than is tolerated is in doubt: " + count.LastError}
 	case want.Canary && count.Canary == 0:
-		return Finding{Verdict: Unknown, Source: source, Detail: fmt.Sprintf("none of %d was answered by the canary yet", count.Sent)}
+		return Finding{Verdict: Unknown, Source: source, Detail: fmt.Sprintf("none of %d was answered by the canary yet", count.Sent), unmet: true}
 	case want.Base && count.Base == 0:
-		return Finding{Verdict: Unknown, Source: source, Detail: fmt.Sprintf("none of %d was answered by the base side yet", count.Sent)}
+		return Finding{Verdict: Unknown, Source: source, Detail: fmt.Sprintf("none of %d was answered by the base side yet", count.Sent), unmet: true}
 	default:
 		return Finding{Verdict: Healthy, Source: source, Detail: fmt.Sprintf("%d sent, %d failed, canary answered %d, base %d", count.Sent, count.Failed, count.Canary, count.Base)}
 	}

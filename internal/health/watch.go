@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tapctl/tapctl/internal/evidence"
 )
 
 // AlarmReader asks CloudWatch. since bounds how far back transitions matter.
@@ -35,7 +37,12 @@ type Watcher struct {
 	Prober      Prober   // nil: no probes
 	Requests    int      // per look
 	MaxFailures int      // in one step
-	Signals     []Signal
+	// Probed weighs the probes that failed, over the whole shift. nil: what is
+	// more than MaxFailures is too many, of however many.
+	Probed  *evidence.Suspicion
+	Signals []Signal
+	// Answers answers the red alarms that only count; nil: they decide.
+	Answers Answerer
 	// Controls are blue's alarms: one that is red as well makes green's red
 	// alarm of the same kind a shared incident. They are asked for only then.
 	Controls []AlarmRef
@@ -70,12 +77,45 @@ func (w *Watcher) Judge(ctx context.Context, since time.Time, sides Sides) Asses
 	for _, signal := range w.Signals {
 		findings = append(findings, signal.Look(ctx, since, sides))
 	}
+	w.answer(findings)
+	meet(findings, sides)
 	for i := range findings {
 		if findings[i].Shared && w.SharedIsBad {
 			findings[i].Verdict = Unhealthy
 		}
 	}
 	return Fold(findings...)
+}
+
+// answer lets the requests speak where an alarm only counts. They have been
+// looked at by now.
+func (w *Watcher) answer(findings []Finding) {
+	for i := range findings {
+		f := &findings[i]
+		if f.Counted == "" || w.Answers == nil {
+			continue
+		}
+		v, why := w.Answers.Answer(f.Counted)
+		f.Detail += "; " + why
+		if v != Unhealthy {
+			f.Verdict, f.Shared = v, false
+		}
+	}
+}
+
+// meet lets requests stand for probes: where so few meet a side that no probe
+// has, those counted in the access log show that it answers.
+func meet(findings []Finding, sides Sides) {
+	counted := slices.ContainsFunc(findings, func(f Finding) bool { return f.Source == requestSource && f.Verdict == Healthy })
+	if !sides.Canary || !counted {
+		return
+	}
+	for i := range findings {
+		if findings[i].unmet {
+			findings[i].Verdict = Healthy
+			findings[i].Detail += "; the requests show that it answers"
+		}
+	}
 }
 
 // ask reads the alarms and probes, where its time has come or the question is
@@ -161,6 +201,9 @@ func (w *Watcher) probedBlue(ctx context.Context, f Finding) Finding {
 		f.Verdict, f.Shared = Unknown, true
 		f.Detail += fmt.Sprintf("; and blue failed %d of %d", got.Failed, got.Sent)
 		w.count = ProbeCount{} // what failed meanwhile is not held against green later
+		if w.Probed != nil {
+			w.Probed.Forgive()
+		}
 	}
 	return f
 }
@@ -190,5 +233,10 @@ func (w *Watcher) probe(ctx context.Context, since time.Time, sides Sides) Findi
 	if got.LastError != "" {
 		w.count.LastError = got.LastError
 	}
-	return Probes(w.count, sides, w.MaxFailures)
+	leaning := evidence.Intolerable
+	if w.Probed != nil {
+		w.Probed.AddAlone(float64(got.Sent), float64(got.Failed))
+		leaning = w.Probed.Leaning(true)
+	}
+	return Probes(w.count, sides, w.MaxFailures, leaning)
 }

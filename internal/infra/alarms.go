@@ -1,6 +1,8 @@
 package infra
 
 import (
+	"strings"
+
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
@@ -20,6 +22,26 @@ type rule struct {
 // BrakeAlarm is the alarm whose metric Route 53 itself watches. It is a rate:
 // one failed request in a minute must not move every user to the other side.
 const BrakeAlarm = "api-5xx-rate"
+
+// What an alarm counts one by one, by its name's service part: its threshold
+// knows neither how many requests there were nor how blue fares.
+const (
+	CountsErrors  = "errors"
+	CountsRefused = "refused"
+)
+
+// AlarmCounts is what the alarm of that name counts, "" where its threshold is a
+// rate, a time, or of something that no request shows.
+func AlarmCounts(alarm string) string {
+	switch {
+	case strings.HasSuffix(alarm, "-errors"), strings.HasSuffix(alarm, "-api-5xx"):
+		return CountsErrors
+	case strings.HasSuffix(alarm, "-api-4xx"):
+		return CountsRefused
+	default:
+		return ""
+	}
+}
 
 const (
 	alarmPeriodSeconds = 60 // vended metrics are 1-minute; a shorter period never has data

@@ -93,6 +93,30 @@ func TestAlarms(t *testing.T) {
 	})
 }
 
+// TestAlarmsThatCountAreSaidTo: a sum of what single requests are answered
+// counts, whatever its name; nothing else does.
+func TestAlarmsThatCountAreSaidTo(t *testing.T) {
+	t.Parallel()
+	kinds := map[string]string{"Errors": infra.CountsErrors, "5XXError": infra.CountsErrors, "4XXError": infra.CountsRefused}
+	w := provision(t, infra.CellProgram(cellInput(t, topology.Green)))
+	counted := 0
+	for _, m := range w.of("cloudwatch/metricAlarm:MetricAlarm") {
+		want := ""
+		if m.text("statistic") == "Sum" {
+			want = kinds[m.text("metricName")]
+		}
+		if want != "" {
+			counted++
+		}
+		if got := infra.AlarmCounts(m.text("name")); got != want {
+			t.Errorf("%s counts %q, want %q", m.text("name"), got, want)
+		}
+	}
+	if counted != 5 { // 4xx, 5xx, and the errors of live, next and the forwarder
+		t.Errorf("%d alarms count, want 5", counted)
+	}
+}
+
 // ThrottledRequests by table never has data, and one throttle metric alone
 // could never leave ALARM.
 func TestThrottleAlarmSumsReadsAndWrites(t *testing.T) {

@@ -78,7 +78,7 @@ func Scenarios(rate float64, at cutover.Percent) []Scenario {
 		{Name: "flaky", About: "both sides fail a little, always: a good release of a flaky service is not sent back",
 			Fault: Fault{Kind: Errors, Rate: 0.02, Both: true}, At: -1,
 			Config: with(paced, "evidence.slo", "0.1", "probe.max_failures", "50"),
-			Deploy: map[string]any{"alarms.api_5xx": "100000", "alarms.lambda_errors": "100000", "alarms.api_5xx_rate": "0.3"},
+			Deploy: map[string]any{"alarms.api_5xx_rate": "0.3"},
 			Ends:   []string{"completed"}},
 	}
 }

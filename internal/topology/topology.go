@@ -86,6 +86,9 @@ type Alarm struct {
 	// Sparse alarms have no data while all is well (DynamoDB throttles):
 	// INSUFFICIENT_DATA is then no reason to hold.
 	Sparse bool `json:"sparse,omitempty"`
+	// Counts is what the alarm counts one by one, "errors" or "refused"; ""
+	// where its threshold is a rate or a time.
+	Counts string `json:"counts,omitempty"`
 }
 
 // Validate says which id is missing.
