@@ -58,15 +58,15 @@ const (
 
 // harm tells what a bad green would cost, where the traffic is known.
 func (a *App) harm(ctx context.Context, r *PlanReport, top topology.Topology, plan cutover.Plan, budget *ramp.Budget) {
-	r.LatencyS = a.latency(plan.Poll).Seconds()
 	rate, err := a.rate(ctx, top)
+	r.LatencyS = a.latency(plan.Poll, rate).Seconds()
 	if err != nil || rate <= 0 {
 		r.Notes = append(r.Notes, "how many requests a bad green would harm is not known: CloudWatch counts none; set shift.rate")
 		return
 	}
 	r.Rate = &rate
 	alpha := a.policy(plan).TestAlpha()
-	b := ramp.Default(rate, a.latency(plan.Poll))
+	b := ramp.Default(rate, a.latency(plan.Poll, rate))
 	if budget != nil {
 		b = *budget
 	}

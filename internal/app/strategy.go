@@ -22,8 +22,15 @@ const (
 )
 
 // latency is how long a bad green goes on harming users after the request that
-// proves it: the log's lag, a look, and the canary back to 0.
-func (a *App) latency(poll time.Duration) time.Duration { return logLag + poll + undoLag }
+// proves it: the log's lag, a look, and the canary back to 0. Of more requests
+// a second than Live Tail shows, the log is asked for now and then.
+func (a *App) latency(poll time.Duration, rate float64) time.Duration {
+	lag := logLag
+	if rate > awsapi.LiveTailRate {
+		lag += awsapi.LogPoll
+	}
+	return lag + poll + undoLag
+}
 
 // strategy makes the plan of a new shift from the live setting, and the budget
 // that paces it, nil where it is not a budget plan.
@@ -62,7 +69,7 @@ func (a *App) budget(ctx context.Context, top topology.Topology, live cutover.Se
 	}
 	// Where nobody comes, nobody can be harmed, and the first weight is the
 	// most that the ramp begins with.
-	b := ramp.Default(max(rate, 0.01), a.latency(a.Config.Evidence.Poll))
+	b := ramp.Default(max(rate, 0.01), a.latency(a.Config.Evidence.Poll, rate))
 	b.Harm = a.Config.Shift.HarmBudget
 	if live.Base == cutover.Forwarder && live.DNS == 0 && a.Config.Shift.To == 100 {
 		b.Grain, b.Least = canaryGrain*narrow/100, canaryGrain*narrow/100

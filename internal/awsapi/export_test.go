@@ -7,3 +7,6 @@ func (t *Traffic) SetPatience(d time.Duration) { t.patience = d }
 
 // CredentialsEnd is credentialsEnd.
 var CredentialsEnd = credentialsEnd
+
+// SetPages bounds a time of asking.
+func (t *Tail) SetPages(n int, lines int32) { t.pages, t.lines = n, &lines }

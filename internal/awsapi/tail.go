@@ -20,21 +20,23 @@ import (
 
 // Tail follows the access log of a cell and of its canary: by Live Tail, and
 // where that is denied, out of reach or sampled, by asking FilterLogEvents now
-// and then. Every request is delivered once, however it was read. Run follows,
-// Drain takes what came; neither waits for the other.
+// and then. Every request is delivered once, however it was read; of more than
+// can be asked for in time a sample is, the canary's before the base's. Run
+// follows, Drain takes what came; neither waits for the other.
 type Tail struct {
 	clients *Clients
 	region  string
 	account string
-	group   string
+	groups  [2]followed // the canary's first: what it does is what matters
 	clock   clock.Clock
+	pages   int    // of a group at one time of asking
+	lines   *int32 // of a page; nil: as many as AWS gives
 
 	// The lines already delivered, by the hash of their request id.
 	seed   maphash.Seed
 	seen   map[uint64]struct{}
 	recent []uint64 // a ring of them, the oldest forgotten first
 	next   int
-	from   time.Time // every line of before has been read, late ones aside
 	// frames is how many updates Live Tail sent so far.
 	frames atomic.Int64
 
@@ -43,16 +45,30 @@ type Tail struct {
 	spare   []health.Request // what Drain lent last
 	partial string           // once: told by the next Drain
 	gap     string           // for as long as it lasts
+	sample  string           // once: of what is delivered
 	source  string
 }
 
+// followed is a log group.
+type followed struct {
+	name string
+	from time.Time // every line of before has been read, late ones aside
+}
+
+// LiveTailRate is how many requests a second Live Tail shows before it leaves
+// some out, and LogPoll the pause between two times of asking instead.
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatchLogs_LiveTail.html
+const (
+	LiveTailRate = 500
+	LogPoll      = 5 * time.Second
+)
+
 // The bounds of a Tail. Pauses are of the clock that AWS follows.
 const (
-	tailQueue    = 1 << 16          // requests kept between two Drains
-	tailSeen     = 1 << 17          // requests remembered, to deliver none twice
+	tailQueue    = 1 << 18          // requests kept between two Drains
+	tailSeen     = 1 << 19          // requests remembered, to deliver none twice
 	tailLate     = 15 * time.Second // a line may arrive this long after its request
-	tailPoll     = 5 * time.Second  // between two times of asking
-	tailPages    = 20               // pages of one time of asking, each 1 MB at most
+	tailPages    = 20               // pages of a group at one time of asking, each 1 MB at most
 	tailAgain    = 5 * time.Minute  // until Live Tail is tried again
 	tailTries    = 4                // reconnections in a row before asking instead
 	tailBackoff  = time.Second      // before the first of them, doubled each time
@@ -76,7 +92,7 @@ func NewTail(c *Clients, account string, cell topology.Cell, fallback string, at
 		group = fallback
 	}
 	return &Tail{
-		clients: c, region: cell.Region, account: account, group: group, clock: at,
+		clients: c, region: cell.Region, account: account, groups: [2]followed{{name: topology.CanaryLog(group)}, {name: group}}, clock: at, pages: tailPages,
 		seed: maphash.MakeSeed(), seen: make(map[uint64]struct{}, tailSeen), recent: make([]uint64, tailSeen),
 		source: byLiveTail, gap: "the access log is not followed yet",
 	}
@@ -88,17 +104,17 @@ var _ health.RequestTail = (*Tail)(nil)
 func (t *Tail) Drain() health.Batch {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	b := health.Batch{Requests: t.queue, Partial: t.partial, Source: t.source}
+	b := health.Batch{Requests: t.queue, Partial: t.partial, Sample: t.sample, Source: t.source}
 	if b.Partial == "" {
 		b.Partial = t.gap
 	}
-	t.queue, t.spare, t.partial = t.spare[:0], t.queue, ""
+	t.queue, t.spare, t.partial, t.sample = t.spare[:0], t.queue, "", ""
 	return b
 }
 
 // Run follows until the context ends, whose error it returns.
 func (t *Tail) Run(ctx context.Context) error {
-	t.from = t.clock.Now()
+	t.readUntil(t.clock.Now())
 	for ctx.Err() == nil {
 		reason := t.live(ctx)
 		if ctx.Err() != nil {
@@ -108,6 +124,13 @@ func (t *Tail) Run(ctx context.Context) error {
 		t.poll(ctx, t.clock.Now().Add(tailAgain))
 	}
 	return ctx.Err()
+}
+
+// readUntil notes that every line of before has been read.
+func (t *Tail) readUntil(at time.Time) {
+	for i := range t.groups {
+		t.groups[i].from = at
+	}
 }
 
 func (t *Tail) use(source string) {
@@ -179,7 +202,7 @@ func reasonOf(err error) string {
 func (t *Tail) session(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	in := &cloudwatchlogs.StartLiveTailInput{LogGroupIdentifiers: []string{t.arn(t.group), t.arn(topology.CanaryLog(t.group))}}
+	in := &cloudwatchlogs.StartLiveTailInput{LogGroupIdentifiers: []string{t.arn(t.groups[1].name), t.arn(t.groups[0].name)}}
 	out, err := t.clients.Logs(t.region).StartLiveTail(ctx, in, func(o *cloudwatchlogs.Options) { o.RetryMaxAttempts = tailAttempts })
 	if err != nil {
 		return err
@@ -212,7 +235,7 @@ func (t *Tail) session(ctx context.Context) error {
 			caught = t.catchUp(ctx, asked >= tailCatchUps)
 		}
 		if caught {
-			t.from = t.clock.Now()
+			t.readUntil(t.clock.Now())
 		}
 	}
 	return stream.Err()
@@ -251,44 +274,61 @@ func (t *Tail) watch(ctx context.Context, end context.CancelFunc) {
 // poll asks every few seconds until then.
 func (t *Tail) poll(ctx context.Context, until time.Time) {
 	for t.clock.Now().Before(until) {
-		now := t.clock.Now()
-		if t.ask(ctx) {
-			t.from = now
-		}
-		if t.clock.Sleep(ctx, tailPoll) != nil {
+		t.ask(ctx)
+		if t.clock.Sleep(ctx, LogPoll) != nil {
 			return
 		}
 	}
 }
 
-// ask reads every line since t.from, and of a while before: lines arrive late.
-// It tells whether it reached the end; until it does, requests are missing.
+// ask reads every line since it last did, and of a while before: lines arrive
+// late. It tells whether it reached the end in both groups; where it could not,
+// requests are missing until it does.
 func (t *Tail) ask(ctx context.Context) bool {
 	trouble := ""
-	client := t.clients.Logs(t.region)
-	for _, group := range []string{t.group, topology.CanaryLog(t.group)} {
-		pages := cloudwatchlogs.NewFilterLogEventsPaginator(client, &cloudwatchlogs.FilterLogEventsInput{
-			LogGroupName: &group, StartTime: aws.Int64(t.from.Add(-tailLate).UnixMilli()),
-		})
-		for n := 0; pages.HasMorePages() && trouble == ""; n++ {
-			if n >= tailPages {
-				trouble = "there are more requests than can be read"
-				break
-			}
-			page, err := pages.NextPage(ctx, func(o *cloudwatchlogs.Options) { o.RetryMaxAttempts = tailAttempts })
-			if err != nil {
-				trouble = "the access log cannot be read: " + reasonOf(err)
-				break
-			}
-			for _, e := range page.Events {
-				t.take(aws.ToString(e.Message))
-			}
+	for i := range t.groups {
+		if why := t.askGroup(ctx, &t.groups[i]); why != "" && trouble == "" {
+			trouble = why
 		}
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.gap = trouble
 	return trouble == ""
+}
+
+// askGroup reads one group and returns why it could not. A time of asking has
+// its bound: lines come in the order of their time, and those it did not reach
+// are read at the next, which begins a while before this one's end. Of what is
+// older than that a sample was read, chosen by when it came and not by how it
+// ended.
+func (t *Tail) askGroup(ctx context.Context, g *followed) (trouble string) {
+	now, newest := t.clock.Now(), int64(0)
+	pages := cloudwatchlogs.NewFilterLogEventsPaginator(t.clients.Logs(t.region), &cloudwatchlogs.FilterLogEventsInput{
+		LogGroupName: &g.name, StartTime: aws.Int64(g.from.Add(-tailLate).UnixMilli()), Limit: t.lines,
+	})
+	for n := 0; pages.HasMorePages() && n < t.pages; n++ {
+		page, err := pages.NextPage(ctx, func(o *cloudwatchlogs.Options) { o.RetryMaxAttempts = tailAttempts })
+		if err != nil {
+			return "the access log cannot be read: " + reasonOf(err)
+		}
+		for _, e := range page.Events {
+			t.take(aws.ToString(e.Message))
+			newest = max(newest, aws.ToInt64(e.Timestamp))
+		}
+	}
+	if pages.HasMorePages() && newest < now.Add(LogPoll-tailLate).UnixMilli() {
+		t.sampled(g.name)
+	}
+	g.from = now
+	return ""
+}
+
+// sampled notes that requests of the group were left out by their time.
+func (t *Tail) sampled(group string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sample = "there are more requests than can be read: a sample of " + group
 }
 
 // take delivers a line's request, unless it was delivered before.

@@ -278,7 +278,7 @@ func TestTailForgetsWhatNobodyTakes(t *testing.T) {
 		}
 		return deny("StartLiveTail", "AccessDeniedException")(r)
 	})
-	for range 9 {
+	for range 27 {
 		w.log(false, 200, 10_000, 0)
 		before := asked.Load()
 		for asked.Load() < before+4 {
@@ -289,8 +289,60 @@ func TestTailForgetsWhatNobodyTakes(t *testing.T) {
 		}
 	}
 	w.drain()
-	if w.requests != 1<<16 || !strings.Contains(w.last.Partial, "more requests came than could be kept") {
-		t.Errorf("%d of 90,000 requests kept, partial %q", w.requests, w.last.Partial)
+	if w.requests != 1<<18 || !strings.Contains(w.last.Partial, "more requests came than could be kept") {
+		t.Errorf("%d of 270,000 requests kept, partial %q", w.requests, w.last.Partial)
+	}
+}
+
+// TestTailReadsTheCanaryWhateverBaseHas: one group that is more than can be
+// read keeps nobody from the other, and what is left out is said.
+func TestTailReadsTheCanaryWhateverBaseHas(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		perSecond int // of the base side
+		sample    bool
+	}{{20, false}, {300, true}} { // of 1,000 lines; 15 s are asked for again
+		t.Run(fmt.Sprint(tt.perSecond), func(t *testing.T) {
+			t.Parallel()
+			w := newTailed(t)
+			w.tail.SetPages(2, 500)
+			var asked atomic.Int64
+			w.watch(func(r request) error {
+				if isOperation(r, "FilterLogEvents") {
+					asked.Add(1)
+				}
+				return deny("StartLiveTail", "AccessDeniedException")(r)
+			})
+			w.run()
+			w.whole("polling")
+			const seconds = 40
+			sampled, before := false, asked.Load()
+			for second := range seconds {
+				w.log(false, 200, tt.perSecond, 0)
+				w.log(true, 500, 1, 0)
+				w.clock.Advance(time.Second)
+				w.drain()
+				sampled = sampled || w.last.Sample != ""
+				if second%5 < 4 {
+					continue
+				}
+				w.eventually("both groups are asked", func() bool {
+					sampled = sampled || w.last.Sample != ""
+					return asked.Load() >= before+3 // the base's may be one page
+				})
+				before = asked.Load()
+			}
+			w.eventually("all that can be read", func() bool {
+				sampled = sampled || w.last.Sample != ""
+				return w.got["canary 500"] == seconds && (tt.sample || w.got["base 200"] == seconds*tt.perSecond)
+			})
+			if sampled != tt.sample || len(w.partial) > 0 {
+				t.Errorf("sampled %v, want %v; partial %q; base delivered %d of %d", sampled, tt.sample, w.partial, w.got["base 200"], seconds*tt.perSecond)
+			}
+			if got := w.got["base 200"]; got == seconds*tt.perSecond == tt.sample || got < seconds*tt.perSecond/3 {
+				t.Errorf("of the base side %d of %d were delivered", w.got["base 200"], seconds*tt.perSecond)
+			}
+		})
 	}
 }
 

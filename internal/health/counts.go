@@ -21,7 +21,10 @@ type Batch struct {
 	// counted is then a lower bound. Failures still count; that there are none
 	// proves nothing.
 	Partial string
-	Source  string // how they are read: "live tail", "polling: access denied"
+	// Sample says that requests were left out by when they came, "" where none
+	// were: rates are as good as the whole's, sums and shares are not.
+	Sample string
+	Source string // how they are read: "live tail", "polling: access denied"
 }
 
 // RequestTail follows the access log. Drain never waits.
@@ -42,6 +45,7 @@ type Counter struct {
 	whole     evidence.Counts // since requests were last missing
 	newest    time.Time
 	partial   string
+	sample    string // of the step: once a sample, its share stays one
 	source    string
 }
 
@@ -56,6 +60,9 @@ func (c *Counter) Begin(dials time.Time) {
 // Add counts a batch that was read at now, and returns what of it counts.
 func (c *Counter) Add(now time.Time, b Batch) evidence.Counts {
 	c.source, c.partial = b.Source, b.Partial
+	if b.Sample != "" {
+		c.sample = b.Sample
+	}
 	if b.Partial != "" {
 		c.whole = evidence.Counts{}
 	}

@@ -129,7 +129,7 @@ func (e *Evidence) carries(ahead float64) string {
 // bake, and five sigma what chance cannot.
 func (c *Counter) otherShare(asked float64) string {
 	total := c.whole.GreenRequests + c.whole.BlueRequests
-	if asked <= 0 || total == 0 {
+	if asked <= 0 || total == 0 || c.sample != "" {
 		return ""
 	}
 	seen := c.whole.GreenRequests / total
@@ -195,6 +195,9 @@ func (c *Counter) words() string {
 	}
 	if c.partial != "" {
 		text += "; at least (" + c.partial + ")"
+	}
+	if c.sample != "" {
+		text += "; " + c.sample
 	}
 	return text
 }

@@ -90,6 +90,11 @@ func TestEvidence(t *testing.T) {
 			f.put(taken, false, 200, 0)
 			f.batch.Partial = "sampled"
 		}, health.Unknown, false, "sampled"},
+		{"a sample by time, of a share that is none", both, 20 * time.Second, func(f *fed) {
+			f.put(taken, true, 300, 0)
+			f.put(taken, false, 20, 0)
+			f.batch.Sample = "a sample of base"
+		}, health.Healthy, false, "a sample of base"},
 		{"sampled and bad", both, 20 * time.Second, func(f *fed) {
 			f.put(taken, true, 20, 10)
 			f.put(taken, false, 180, 0)
@@ -361,22 +366,25 @@ func TestAShareThatTheDialDoesNotExplain(t *testing.T) {
 	for _, tt := range []struct {
 		asked        float64
 		canary, base int
+		sample       string
 		want         health.Verdict
 	}{
-		{0.5, 100, 110, health.Healthy},
-		{0.5, 3, 200, health.Unknown},
-		{0.01, 40, 160, health.Unknown},
-		{0.01, 3, 40, health.Healthy},  // chance
-		{0.2, 60, 400, health.Healthy}, // the dial was late, and is in force
-		{1, 200, 0, health.Healthy},
-		{1, 100, 60, health.Healthy}, // the dial was late
-		{1, 60, 100, health.Unknown},
-		{0, 100, 60, health.Healthy}, // nobody said what was asked
+		{0.5, 100, 110, "", health.Healthy},
+		{0.5, 3, 200, "", health.Unknown},
+		{0.01, 40, 160, "", health.Unknown},
+		{0.01, 40, 160, "a sample of base", health.Healthy}, // its share says nothing
+		{0.01, 3, 40, "", health.Healthy},                   // chance
+		{0.2, 60, 400, "", health.Healthy},                  // the dial was late, and is in force
+		{1, 200, 0, "", health.Healthy},
+		{1, 100, 60, "", health.Healthy}, // the dial was late
+		{1, 60, 100, "", health.Unknown},
+		{0, 100, 60, "", health.Healthy}, // nobody said what was asked
 	} {
 		f, e := newFed()
 		f.now = stepAt.Add(20 * time.Second)
 		f.put(stepAt.Add(lag), true, tt.canary, 0)
 		f.put(stepAt.Add(lag), false, tt.base, 0)
+		f.batch.Sample = tt.sample
 		if got := e.Look(context.Background(), stepAt, health.Sides{Base: tt.asked < 1, Canary: true, Share: tt.asked}); got.Verdict != tt.want {
 			t.Errorf("asked %v, canary %d, base %d: %v (%s), want %v", tt.asked, tt.canary, tt.base, got.Verdict, got.Detail, tt.want)
 		}
