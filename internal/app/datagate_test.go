@@ -1,11 +1,14 @@
 package app_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/tapctl/tapctl/internal/clock"
 	"github.com/tapctl/tapctl/internal/health"
+	localddb "github.com/tapctl/tapctl/internal/localaws/dynamodb"
 )
 
 // TestTheDataIsAskedInBothRegions: a table that replicates is well; one whose
@@ -17,8 +20,7 @@ func TestTheDataIsAskedInBothRegions(t *testing.T) {
 	w.makeControl()
 	top := w.top
 	top.Table, top.Bucket = w.Config.Name("control"), nil // any global table will do
-	w.App.Clock = w.time
-	w.time.Advance(time.Hour)
+	w.goesOn()
 	wants := func(what string, verdict health.Verdict, detail string) {
 		t.Helper()
 		if got := w.ReadData(t.Context(), top); got.Verdict != verdict || !strings.Contains(got.Detail, detail) {
@@ -34,4 +36,37 @@ func TestTheDataIsAskedInBothRegions(t *testing.T) {
 	w.set(blueRegion, answers)
 	top.Table = "elsewhere"
 	wants("no such table", health.Unknown, "cannot be read")
+}
+
+// TestAnItemThatDoesNotArriveIsSeen: nobody writes, so no metric tells that
+// replication stands still; tapctl's own item does, each time anew.
+func TestAnItemThatDoesNotArriveIsSeen(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(o *localddb.Options) { o.ReplicationLag = 2 * time.Minute })
+	w.makeControl()
+	top := w.top
+	top.Table, top.Bucket = w.Config.Name("control"), nil
+	w.time.Advance(time.Hour)
+	w.goesOn()
+	for range 2 { // the first has long arrived when the second is written
+		if got := w.ReadData(t.Context(), top); got.Verdict != health.Unknown || !strings.Contains(got.Detail, "an item written in "+blueRegion+" has not arrived in "+greenRegion+" after 3") {
+			t.Errorf("%v (%s)", got.Verdict, got.Detail)
+		}
+		w.time.Advance(time.Hour)
+	}
+}
+
+// goesOn gives the app the clock of its world, and lets it run until the test
+// ends.
+func (w *world) goesOn() {
+	w.App.Clock = w.time
+	ctx, cancel := context.WithCancel(w.t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for (clock.Real{}).Sleep(ctx, time.Millisecond) == nil {
+			w.time.Advance(100 * time.Millisecond)
+		}
+	}()
+	w.t.Cleanup(func() { cancel(); <-done })
 }

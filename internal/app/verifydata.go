@@ -162,8 +162,8 @@ func (v *verification) itemCrosses(ctx context.Context, from, to string) (took t
 	defer cancel()
 	// Not every write that fails has failed: it is taken away in any case.
 	defer cleaned(ctx, &err, func(ctx context.Context) error { return control.DropSentinel(ctx, from, id) })
-	if err := control.PutSentinel(call, from, id); err != nil {
+	if err := control.PutSentinel(call, from, id, v.Owner); err != nil {
 		return 0, err
 	}
-	return v.arrives(ctx, itemBound, func(ctx context.Context) (bool, error) { return control.SeeSentinel(ctx, to, id) })
+	return v.arrives(ctx, itemBound, func(ctx context.Context) (bool, error) { return control.SeeSentinel(ctx, to, id, v.Owner) })
 }

@@ -97,7 +97,7 @@ type world struct {
 	told     []string
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, change ...func(*localddb.Options)) *world {
 	t.Helper()
 	w := &world{t: t, time: clock.NewManual(start), moods: map[string]mood{}, released: make(chan struct{}), batches: make(chan string, 100)}
 	w.cloudwatch = localcw.New(localcw.Options{Clock: w.time})
@@ -109,8 +109,12 @@ func newWorld(t *testing.T) *world {
 		},
 		AddressOf: func(string) (netip.Addr, bool) { return netip.MustParseAddr("127.0.0.1"), true },
 	})
+	tables := localddb.Options{Clock: w.time}
+	for _, f := range change {
+		f(&tables)
+	}
 	handlers := map[string]http.Handler{
-		"dynamodb": localddb.New(localddb.Options{Clock: w.time}).Handler(), "monitoring": w.cloudwatch.Handler(), "route53": names.Handler(),
+		"dynamodb": localddb.New(tables).Handler(), "monitoring": w.cloudwatch.Handler(), "route53": names.Handler(),
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.serve(rw, r, handlers) }))
 	t.Cleanup(server.Close)

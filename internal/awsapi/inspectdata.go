@@ -65,19 +65,23 @@ func sentinel(id string) map[string]ddbtypes.AttributeValue {
 	return map[string]ddbtypes.AttributeValue{"pk": text(pkSentinel), "sk": text(id)}
 }
 
-// PutSentinel writes an item of this id into a region's copy of the table.
-func (c *Control) PutSentinel(ctx context.Context, region, id string) error {
-	_, err := c.clients.DynamoDB(region).PutItem(ctx, &dynamodb.PutItemInput{TableName: &c.table, Item: sentinel(id)})
+// PutSentinel writes an item of this id into a region's copy of the table. mark
+// tells it from an earlier one of the same id.
+func (c *Control) PutSentinel(ctx context.Context, region, id, mark string) error {
+	item := sentinel(id)
+	item["mark"] = text(mark)
+	_, err := c.clients.DynamoDB(region).PutItem(ctx, &dynamodb.PutItemInput{TableName: &c.table, Item: item})
 	return trouble("write a sentinel to table "+c.table+" in "+region, err)
 }
 
-// SeeSentinel tells whether the item has reached the region.
-func (c *Control) SeeSentinel(ctx context.Context, region, id string) (bool, error) {
+// SeeSentinel tells whether the item with this mark has reached the region.
+func (c *Control) SeeSentinel(ctx context.Context, region, id, mark string) (bool, error) {
 	out, err := c.clients.DynamoDB(region).GetItem(ctx, &dynamodb.GetItemInput{TableName: &c.table, Key: sentinel(id), ConsistentRead: aws.Bool(true)})
 	if err != nil {
 		return false, trouble("read the sentinel from table "+c.table+" in "+region, err)
 	}
-	return out.Item != nil, nil
+	m, _ := out.Item["mark"].(*ddbtypes.AttributeValueMemberS)
+	return m != nil && m.Value == mark, nil
 }
 
 // DropSentinel deletes the item.

@@ -20,6 +20,10 @@ type Data struct {
 // Way is one direction of replication.
 type Way struct {
 	From, To string
+	// Item is how long an item took that tapctl wrote to see it arrive, or has
+	// been under way where it has not Arrived.
+	Item    time.Duration
+	Arrived bool
 	// Lag is the longest that an item took lately; zero where nothing was
 	// written. Pending is how many objects wait in every one of the last minutes.
 	Lag     time.Duration
@@ -42,13 +46,20 @@ func JudgeData(d Data, maxLag, maxAge time.Duration, now time.Time) Finding {
 		w := d.Ways[late]
 		return Finding{Verdict: Unknown, Source: source, Detail: fmt.Sprintf("items take %v from %s to %s, at most %v is allowed", w.Lag, w.From, w.To, maxLag)}
 	}
+	if lost := slices.IndexFunc(d.Ways, func(w Way) bool { return !w.Arrived || w.Item > maxLag }); lost >= 0 {
+		w := d.Ways[lost]
+		if w.Arrived {
+			return Finding{Verdict: Unknown, Source: source, Detail: fmt.Sprintf("an item took %v from %s to %s, at most %v is allowed", w.Item.Round(time.Millisecond), w.From, w.To, maxLag)}
+		}
+		return Finding{Verdict: Unknown, Source: source, Detail: fmt.Sprintf("an item written in %s has not arrived in %s after %v", w.From, w.To, w.Item.Round(time.Second))}
+	}
 	if full := slices.IndexFunc(d.Ways, func(w Way) bool { return w.Pending > 0 }); full >= 0 {
 		w := d.Ways[full]
 		return Finding{Verdict: Unknown, Source: source, Detail: fmt.Sprintf("%d objects or more wait to go from %s to %s", w.Pending, w.From, w.To)}
 	}
 	words := make([]string, len(d.Ways))
 	for i, w := range d.Ways {
-		words[i] = fmt.Sprintf("%v from %s to %s", w.Lag.Round(time.Millisecond), w.From, w.To)
+		words[i] = fmt.Sprintf("%v from %s to %s", max(w.Lag, w.Item).Round(time.Millisecond), w.From, w.To)
 	}
 	return Finding{Verdict: Healthy, Source: source, Detail: "every copy is ACTIVE; items took at most " + strings.Join(words, ", ")}
 }

@@ -10,7 +10,7 @@ import (
 
 func TestJudgeData(t *testing.T) {
 	t.Parallel()
-	fine := health.Data{At: stepAt, Ways: []health.Way{{From: "blue", To: "green", Lag: time.Second}, {From: "green", To: "blue"}}}
+	fine := health.Data{At: stepAt, Ways: []health.Way{{From: "blue", To: "green", Lag: time.Second, Arrived: true}, {From: "green", To: "blue", Arrived: true}}}
 	change := func(f func(*health.Data)) health.Data {
 		d := fine
 		d.Ways = append([]health.Way(nil), fine.Ways...)
@@ -32,6 +32,9 @@ func TestJudgeData(t *testing.T) {
 		{"a copy in the making", change(func(d *health.Data) { d.Copies = []string{"green: CREATING"} }), 0, health.Unknown, "green: CREATING"},
 		{"late there", change(func(d *health.Data) { d.Ways[0].Lag = 31 * time.Second }), 0, health.Unknown, "31s from blue to green"},
 		{"late back", change(func(d *health.Data) { d.Ways[1].Lag = time.Minute }), 0, health.Unknown, "1m0s from green to blue"},
+		{"an item does not arrive", change(func(d *health.Data) { d.Ways[1].Arrived, d.Ways[1].Item = false, 31*time.Second }), 0, health.Unknown, "an item written in green has not arrived in blue after 31s"},
+		{"an item arrives late", change(func(d *health.Data) { d.Ways[0].Item = 31 * time.Second }), 0, health.Unknown, "an item took 31s from blue to green"},
+		{"an item tells where no metric does", change(func(d *health.Data) { d.Ways[1].Item = 2 * time.Second }), 0, health.Healthy, "2s from green to blue"},
 		{"objects wait", change(func(d *health.Data) { d.Ways[1].Pending = 7 }), 0, health.Unknown, "7 objects"},
 	}
 	for _, tt := range tests {

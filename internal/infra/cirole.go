@@ -59,7 +59,8 @@ func ShiftPolicy(t topology.Topology) Document {
 		// resource. https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html
 		allow("Observe", []string{"*"}, "cloudwatch:DescribeAlarms", "cloudwatch:DescribeAlarmHistory", "cloudwatch:GetMetricData"),
 		allow("Journal", []string{control(green.Region)}, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem", "dynamodb:Query"),
-		allow("JournalReplica", []string{control(blue.Region)}, "dynamodb:GetItem", "dynamodb:Query"),
+		// The write is of the sentinel, which shows that items cross.
+		allow("JournalReplica", []string{control(blue.Region)}, "dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem"),
 	}
 	if t.Table != "" {
 		statements = append(statements, allow("Data", []string{
@@ -69,15 +70,10 @@ func ShiftPolicy(t topology.Topology) Document {
 	if green.AccessLog != "" {
 		statements = append(statements, allow("Requests", []string{logs, logs + ":*", logs + "/Canary", logs + "/Canary:*"}, "logs:StartLiveTail", "logs:FilterLogEvents"))
 	}
-	for _, key := range []struct {
-		sid, region string
-		actions     []string
-	}{
-		{"JournalKey", green.Region, []string{"kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*"}},
-		{"JournalReplicaKey", blue.Region, []string{"kms:Decrypt", "kms:DescribeKey"}},
-	} {
+	for _, key := range []struct{ sid, region string }{{"JournalKey", green.Region}, {"JournalReplicaKey", blue.Region}} {
 		if arn := t.Keys[key.region]; arn != "" {
-			statements = append(statements, allow(key.sid, []string{arn}, key.actions...).when(map[string]any{
+			through := []string{"kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*"}
+			statements = append(statements, allow(key.sid, []string{arn}, through...).when(map[string]any{
 				"StringLike": map[string]any{"kms:ViaService": "dynamodb.*.amazonaws.com"},
 			}))
 		}

@@ -25,6 +25,7 @@ const (
 	takeLease    = "TakeLease"
 	releaseLease = "ReleaseLease"
 	beat         = "Beat"
+	sentinel     = "Sentinel" // the data's own items
 	changeDNS    = "ChangeResourceRecordSets"
 	updateStage  = "UpdateStage"
 	updateAlias  = "UpdateAlias"
@@ -35,7 +36,7 @@ var turns = []string{changeDNS, updateStage, updateAlias}
 
 // byTime are heartbeats, and what follows green's log and the data beside the
 // run.
-var byTime = []string{beat, "StartLiveTail", "FilterLogEvents", "DescribeTable", "GetMetricData"}
+var byTime = []string{beat, sentinel, "StartLiveTail", "FilterLogEvents", "DescribeTable", "GetMetricData"}
 
 var changes = append([]string{save, takeLease, releaseLease, beat}, turns...)
 
@@ -222,6 +223,8 @@ func operation(r *http.Request, body []byte) string {
 // control tells the operations on the control table apart.
 func control(name, body string) string {
 	switch {
+	case strings.Contains(body, `"pk":{"S":"sentinel"}`):
+		return sentinel
 	case name == "TransactWriteItems":
 		return save
 	case name == "UpdateItem" && strings.Contains(body, "ADD fence"):
