@@ -307,6 +307,9 @@ func (c *command) printScores(scores []rehearse.Score, ask rehearseAsk, took tim
 			verdict = "FAIL"
 		}
 		c.printf("%s  %-6s %s: %d requests, %d failed, %d harmed, %d API calls by tapctl\n", verdict, s.Name, s.Outcome, s.Requests, s.Failed, s.Harmed, s.APICalls)
+		if s.Missed != "" {
+			c.printf("      because %s\n", s.Missed)
+		}
 		c.printf("      answered by blue %d, by green %d\n", s.Sides["blue"], s.Sides["green"])
 		if len(s.Faults) > 0 {
 			c.printf("      injected: %s\n", strings.Join(s.Faults, "; "))

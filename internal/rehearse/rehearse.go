@@ -128,11 +128,12 @@ func (s Stage) play(ctx context.Context, scenario Scenario, plan Plan) (Score, e
 		return Score{}, err
 	}
 	requests := users.Requests()
-	done := score(scenario, outcome, requests, scene.incident, s.Operator.APICalls()-calls)
+	var model func() Forecast
 	if scenario.Forecast && plan.Model != nil {
-		done.compare(plan.Model(scenario, float64(len(requests))/s.Clock.Now().Sub(began).Seconds()))
+		rate := float64(len(requests)) / s.Clock.Now().Sub(began).Seconds()
+		model = func() Forecast { return plan.Model(scenario, rate) }
 	}
-	return done, nil
+	return score(scenario, outcome, requests, scene.incident, s.Operator.APICalls()-calls, model), nil
 }
 
 // scene watches the shift's events, as an onlooker, to put the fault in at the

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"strings"
 	"time"
 )
 
@@ -27,8 +28,8 @@ type Score struct {
 	// Model is what the harm benchmark's model expected, null where it has none.
 	Model *Compared `json:"model,omitempty"`
 
-	ends   []string
-	silent bool
+	// Missed is why the scenario did not end as it must, "" where it did.
+	Missed string `json:"missed,omitempty"`
 }
 
 // Forecast is what a model expects of a scenario.
@@ -54,10 +55,32 @@ func (s *Score) compare(f Forecast) {
 	}
 }
 
-// Passed tells whether the scenario ended as it must: nobody failed because of
-// tapctl, and a bad green was sent back.
-func (s Score) Passed() bool {
-	return s.Failed == 0 && slices.Contains(s.ends, s.Outcome) && (s.Requests > 0 || s.silent)
+// Passed tells whether the scenario ended as it must.
+func (s Score) Passed() bool { return s.Missed == "" }
+
+// modelWithin is how many times the model's mean a release may harm.
+const modelWithin = 3
+
+// missed says why the scenario did not end as it must: nobody may fail because
+// of tapctl, and what was to be sent back must be, because of the fault and
+// not before it, at no more than the model's price.
+func (s Score) missed(scenario Scenario, incident Incident) string {
+	switch {
+	case s.Failed > 0:
+		return fmt.Sprintf("%d requests failed that no fault explains", s.Failed)
+	case !slices.Contains(scenario.Ends, s.Outcome):
+		return fmt.Sprintf("it was to end %s", strings.Join(scenario.Ends, " or "))
+	case s.Requests == 0 && !scenario.Silent:
+		return "nobody came"
+	case scenario.Fault.Kind != "" && incident.Injected.IsZero():
+		return "the shift ended before the fault began"
+	case s.Outcome == "rolled_back" && scenario.Fault.Kind != "" && incident.Decided.Before(incident.Injected):
+		return "it was sent back before the fault"
+	case s.Model != nil && s.Model.Ratio != nil && *s.Model.Ratio > modelWithin:
+		return fmt.Sprintf("it harmed more than %d times what the model expects", modelWithin)
+	default:
+		return ""
+	}
 }
 
 // Incident is an injected fault and what was decided because of it.
@@ -71,9 +94,19 @@ type Incident struct {
 	Fault    Fault
 }
 
-// score counts what the users met.
-func score(scenario Scenario, outcome string, requests []Request, incident Incident, apiCalls int) Score {
-	s := Score{Name: scenario.Name, ends: scenario.Ends, silent: scenario.Silent, Outcome: outcome, Requests: len(requests), APICalls: apiCalls, Faults: []string{}, Sides: map[string]int{}}
+// score counts what the users met, and judges it beside the model where there
+// is one.
+func score(scenario Scenario, outcome string, requests []Request, incident Incident, apiCalls int, model func() Forecast) Score {
+	s := count(scenario, outcome, requests, incident, apiCalls)
+	if model != nil {
+		s.compare(model())
+	}
+	s.Missed = s.missed(scenario, incident)
+	return s
+}
+
+func count(scenario Scenario, outcome string, requests []Request, incident Incident, apiCalls int) Score {
+	s := Score{Name: scenario.Name, Outcome: outcome, Requests: len(requests), APICalls: apiCalls, Faults: []string{}, Sides: map[string]int{}}
 	sort.Slice(requests, func(i, j int) bool { return requests[i].At.Before(requests[j].At) })
 	var lastHarm time.Time
 	for _, r := range requests {

@@ -1,6 +1,7 @@
 package rehearse
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -37,7 +38,7 @@ func TestScore(t *testing.T) {
 		{"a 404 is a failure too", Request{At: at(10), Address: blueDoor, Status: 404}, Incident{}, 1, 0},
 	}
 	for _, tt := range tests {
-		s := score(Scenario{Name: "x", Ends: []string{"completed"}}, "completed", []Request{ok, tt.request}, tt.incident, 7)
+		s := score(Scenario{Name: "x", Ends: []string{"completed"}}, "completed", []Request{ok, tt.request}, tt.incident, 7, nil)
 		if s.Requests != 2 || s.Failed != tt.failed || s.Harmed != tt.harmed {
 			t.Errorf("%s: failed %d harmed %d, want %d and %d", tt.name, s.Failed, s.Harmed, tt.failed, tt.harmed)
 		}
@@ -53,19 +54,53 @@ func TestScoreTimes(t *testing.T) {
 	harmed := func(s int) Request {
 		return Request{At: t0.Add(time.Duration(s) * time.Second), Address: greenDoor, Status: 502}
 	}
-	s := score(Scenario{Name: Bad, Ends: []string{"rolled_back"}}, "rolled_back", []Request{harmed(95), harmed(5)}, incident, 0)
+	s := score(Scenario{Name: Bad, Ends: []string{"rolled_back"}}, "rolled_back", []Request{harmed(95), harmed(5)}, incident, 0, nil)
 	if s.DetectSeconds == nil || *s.DetectSeconds != 90 || s.RestoreSeconds == nil || *s.RestoreSeconds != 95 {
 		t.Errorf("detect %v restore %v, want 90 and 95", s.DetectSeconds, s.RestoreSeconds)
 	}
-	if !s.Passed() {
-		t.Error("a bad green that was sent back is a pass")
+}
+
+// TestWhatAScenarioMissed: it passes for what it is played for, and for nothing
+// else.
+func TestWhatAScenarioMissed(t *testing.T) {
+	t.Parallel()
+	fault := Fault{Kind: Errors, Rate: 0.5}
+	incident := Incident{Injected: t0, Address: greenDoor, Decided: t0.Add(90 * time.Second), Fault: fault}
+	fine := []Request{{At: t0, Address: blueDoor, Status: 200}}
+	harmed := func(n int) []Request {
+		all := fine
+		for range n {
+			all = append(all, Request{At: t0.Add(time.Second), Address: greenDoor, Status: 502})
+		}
+		return all
 	}
-	s.Outcome = "completed"
-	if s.Passed() {
-		t.Error("a bad green that went through is not a pass")
-	}
-	if s := score(Scenario{Name: Clean, Ends: []string{"completed"}}, "completed", nil, Incident{}, 0); s.Passed() || s.DetectSeconds != nil {
-		t.Error("no request at all proves nothing")
+	good, bad := Scenario{Ends: []string{"completed"}}, Scenario{Ends: []string{"rolled_back"}, Fault: fault}
+	for _, tt := range []struct {
+		name     string
+		scenario Scenario
+		outcome  string
+		requests []Request
+		incident Incident
+		model    func() Forecast
+		want     string
+	}{
+		{"a good green is through", good, "completed", fine, Incident{}, nil, ""},
+		{"nobody came", good, "completed", nil, Incident{}, nil, "nobody came"},
+		{"nobody was to come", Scenario{Ends: []string{"held"}, Silent: true}, "held", nil, Incident{}, nil, ""},
+		{"a good green is sent back", good, "rolled_back", fine, Incident{}, nil, "to end completed"},
+		{"a bad green is sent back", bad, "rolled_back", harmed(2), incident, nil, ""},
+		{"a bad green is through", bad, "completed", harmed(2), incident, nil, "to end rolled_back"},
+		{"tapctl fails somebody", bad, "rolled_back", append(harmed(2), Request{At: t0, Address: blueDoor, Status: 502}), incident, nil, "1 requests failed"},
+		{"the fault never began", bad, "rolled_back", fine, Incident{Decided: t0}, nil, "before the fault began"},
+		{"sent back for something else", bad, "rolled_back", fine, Incident{Injected: t0, Decided: t0.Add(-time.Second), Fault: fault}, nil, "before the fault"},
+		{"as the model expects", bad, "rolled_back", harmed(12), incident, func() Forecast { return Forecast{HarmedMean: 4} }, ""},
+		{"far above the model", bad, "rolled_back", harmed(13), incident, func() Forecast { return Forecast{HarmedMean: 4} }, "more than 3 times"},
+		{"the model expects none", bad, "rolled_back", harmed(1), incident, func() Forecast { return Forecast{} }, ""},
+	} {
+		s := score(tt.scenario, tt.outcome, tt.requests, tt.incident, 0, tt.model)
+		if s.Passed() != (tt.want == "") || !strings.Contains(s.Missed, tt.want) {
+			t.Errorf("%s: missed %q, want %q", tt.name, s.Missed, tt.want)
+		}
 	}
 }
 
@@ -77,7 +112,7 @@ func TestEveryScenarioCanBeFoundAndFail(t *testing.T) {
 		if err != nil || len(found) != 1 || found[0].Name != scenario.Name || len(scenario.Ends) == 0 {
 			t.Errorf("%s: %v, %v", scenario.Name, found, err)
 		}
-		if s := score(scenario, "refused", []Request{{At: t0, Address: blueDoor, Status: 200}}, Incident{}, 0); s.Passed() {
+		if s := score(scenario, "refused", []Request{{At: t0, Address: blueDoor, Status: 200}}, Incident{}, 0, nil); s.Passed() {
 			t.Errorf("%s passes without a shift", scenario.Name)
 		}
 	}
