@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"time"
 
 	"github.com/tapctl/tapctl/internal/awsapi"
 	"github.com/tapctl/tapctl/internal/cutover"
@@ -63,3 +64,6 @@ func (a *App) ReadData(ctx context.Context, top topology.Topology) health.Findin
 	}
 	return g.Look(ctx, a.Clock.Now(), health.Sides{})
 }
+
+// Latency is latency.
+func (a *App) Latency(poll time.Duration, rate float64) time.Duration { return a.latency(poll, rate) }

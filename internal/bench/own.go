@@ -7,29 +7,38 @@ import (
 	"github.com/tapctl/tapctl/internal/ramp"
 )
 
-// Ours is tapctl's policy in the tables; its variants follow its name.
+// Ours is tapctl's policy in the tables, as 'shift --plan budget' has it by
+// default; its variants follow its name.
 const (
 	Ours       = "tapctl budget ramp"
 	oursFast   = Ours + ", 2 minutes"
 	oursCoarse = Ours + ", canary dial alone"
+	oursSlow   = Ours + ", evidence.slow"
+	oursAlarms = Ours + ", count alarms decide"
 )
 
-// The knobs of tapctl's policy, in seconds and requests.
+// The defaults of tapctl's configuration that decide, in seconds, shares and
+// requests a second. A test of internal/app holds them to the configuration.
 const (
-	logLag      = 5 // a log line's way to tapctl (assumed)
-	rampSeconds = 600
-	finalBake   = 60
-	// inconclusive is how long a ramp may take before it goes back for want of
-	// evidence.
-	inconclusive = 4 * rampSeconds
-	// unseen is how long green may answer nobody that is counted, where so many
-	// answers were expected.
-	unseen      = 300
-	unseenLeast = 20
-	// probeRate is synthetic requests a second before the first user.
-	probeRate = 30
-	// plannedTicks is what the late-fault detectors pay for.
-	plannedTicks = 1800
+	Poll        = 2 // between two looks
+	Alpha       = 0.01
+	SLO         = 0.01
+	Tolerated   = 1.5 // ratio of green's rate to blue's
+	HoldTimeout = 600 // without a step, until it goes back
+	LastBake    = 300 // of the last weight
+
+	logLag       = 5               // a log line's way to tapctl (assumed)
+	tailed       = 500             // Live Tail shows so many a second; of more the log is asked
+	logPoll      = 5               // between two times of asking
+	rampSeconds  = 600             // of the parts that ramp by time
+	fastBake     = 60              // of the last weight, in two minutes' ramp
+	slow         = 4 * rampSeconds // of a ramp that has no steps, until it goes back
+	redFrom      = 180             // an alarm is red for what failed so long ago ...
+	redUntil     = 60              // ... to so long ago: CloudWatch's delay, and a period
+	unseen       = 300             // green may answer nobody that is counted for so long,
+	unseenLeast  = 20              // where so many answers were expected
+	probeRate    = 30              // synthetic requests a second before the first user
+	plannedTicks = 1800            // what the late-fault detectors pay for
 )
 
 // Lags are how fast a loop is, in whole seconds.
@@ -38,12 +47,18 @@ type Lags struct {
 	Undo      int // from the order to everybody on blue
 }
 
-// latency is the whole loop: what is seen is a second's counts at its end.
-func (l Lags) latency() time.Duration {
-	return time.Duration(l.Telemetry+l.Undo+1) * time.Second
-}
+// Latency is the whole loop.
+func (l Lags) Latency() time.Duration { return time.Duration(l.Telemetry+l.Undo) * time.Second }
 
-func oursLags() Lags { return Lags{Telemetry: logLag, Undo: stageUpdate.Lag} }
+// OurLags are tapctl's at so many requests a second: the log's lag and a look,
+// and the stage's update.
+func OurLags(rps float64) Lags {
+	l := Lags{Telemetry: logLag + Poll, Undo: stageUpdate.Lag}
+	if rps > tailed {
+		l.Telemetry += logPoll
+	}
+	return l
+}
 
 // canaryGrain is the resolution assumed of API Gateway's canary percent. While
 // a tenth of the entrance leads to green, the two dials multiply: dialGrain is
@@ -56,50 +71,74 @@ const (
 // dialBinds tells whether the first weight that the budget allows is finer than
 // the canary's dial alone, so that the row without the other shows its worth.
 func dialBinds(rps int) bool {
-	b := ramp.Default(float64(rps), oursLags().latency())
+	b := ramp.Default(float64(rps), OurLags(float64(rps)).Latency())
 	return b.Harm/(b.Rate*b.Latency.Seconds()) < canaryGrain
+}
+
+// style is how a variant differs.
+type style struct {
+	slow     bool // latency is judged: evidence.slow is set
+	ramped   bool // it takes any weight the budget allows, and not the plan's next
+	alarms   bool // an alarm that counts decides by itself
+	lastBake int
+	hold     int // seconds without a step, until it goes back
+	begun    int // seconds since the first user, until it goes back; 0: any
 }
 
 // budgeted is tapctl's: a preflight, then the budget ramp of internal/ramp
 // under the tests of internal/evidence, every second on counts that are lag
-// old.
+// old, and under alarms that count.
 type budgeted struct {
+	style
 	world     World
 	dice      *dice
 	preflight *evidence.Preflight
 	judge     *evidence.Judge
+	suspicion *evidence.Suspicion
 	budget    ramp.Budget
 	lag       int
 	weight    float64
 	began     int // second of the first user
 	changed   int // second of the last step
+	shared    int // second until which a fault of both sides is held for
 }
 
-// judging is what tapctl asks of a release: errors, latency and probes share
-// one percent.
-func judging(w World) evidence.Policy {
-	policy := evidence.DefaultPolicy(3*w.Base, plannedTicks)
-	policy.Slow, policy.Probes = w.Slow, true
+// judging is what tapctl asks of a release: errors, probes, what alarms count,
+// and latency where it is told to share one percent.
+func judging(w World, s style) evidence.Policy {
+	policy := evidence.Policy{Alpha: Alpha, R0: Tolerated, P0: SLO, Probes: true, Alarms: !s.alarms, Ticks: plannedTicks}
+	if s.slow {
+		policy.Slow = w.Slow
+	}
 	return policy
 }
 
-func startBudget(lags Lags, budget func(World) ramp.Budget) func(World, *dice) decider {
+func startBudget(s style, lags func(World) Lags, budget func(World) ramp.Budget) func(World, *dice) decider {
 	return func(w World, d *dice) decider {
-		policy, b := judging(w), budget(w)
+		policy, b := judging(w, s), budget(w)
 		return &budgeted{
-			world: w, dice: d, preflight: evidence.NewPreflight(policy), judge: evidence.NewJudge(policy),
-			budget: b, lag: lags.Telemetry,
+			style: s, world: w, dice: d, preflight: evidence.NewPreflight(policy), judge: evidence.NewJudge(policy),
+			suspicion: evidence.NewSuspicion(policy, policy.P0), budget: b, lag: lags(w).Telemetry,
 		}
 	}
 }
 
-// standard is the default budget, spread over the time.
-func standard(lags Lags, over time.Duration) func(World) ramp.Budget {
-	return func(w World) ramp.Budget {
-		b := ramp.Default(w.RPS, lags.latency())
-		b.Grain, b.Least = dialGrain, dialGrain
-		return b.Within(over)
+func lagsOf(w World) Lags { return OurLags(w.RPS) }
+
+// standard is the default budget.
+func standard(w World) ramp.Budget {
+	b := ramp.Default(w.RPS, lagsOf(w).Latency())
+	b.Grain, b.Least = dialGrain, dialGrain
+	return b
+}
+
+// pace is how long a step takes at least: the canary settles for a latency and
+// is then watched for a dwell.
+func (p *budgeted) pace() int {
+	if p.ramped {
+		return int(p.budget.Dwell.Seconds())
 	}
+	return int((p.budget.Dwell + p.budget.Latency).Seconds())
 }
 
 func (p *budgeted) decide(t int, seen *history) decision {
@@ -107,21 +146,57 @@ func (p *budgeted) decide(t int, seen *history) decision {
 		return p.probe(t)
 	}
 	c := seen.window(t-p.lag-1, t-p.lag)
-	finding := p.judge.Add(c.evidence(), p.weight)
+	finding, leaning := p.judge.Add(c.evidence(), p.weight), p.alarm(t, c, seen)
 	silent := t >= p.changed+unseen+p.lag && p.weight*p.world.RPS*unseen >= unseenLeast && seen.window(t-p.lag-unseen, t-p.lag).greenN == 0
 	switch {
-	case finding == evidence.Bad, silent, p.weight < 1 && t >= p.began+inconclusive:
+	case finding == evidence.Bad, silent, leaning == evidence.Intolerable:
 		return decision{rejected: true}
-	case p.weight == 1 && t >= p.changed+finalBake:
-		return decision{weight: 1, promoted: true}
-	case finding == evidence.Shared || t < p.changed+int(p.budget.Dwell.Seconds()):
+	case p.weight < 1 && (p.begun > 0 && t >= p.began+p.begun || p.hold > 0 && t >= p.changed+p.pace()+p.hold):
+		return decision{rejected: true} // nothing is known for too long
+	case finding == evidence.Shared || leaning == evidence.Doubtful || t < p.changed+p.pace():
 		return decision{weight: p.weight}
+	case p.weight == 1:
+		return decision{weight: 1, promoted: t >= p.changed+p.lastBake}
 	}
 	evidenceSoFar := ramp.Seen{Counts: seen.window(p.began, t-p.lag).evidence(), Fresh: seen.window(p.changed, t-p.lag).greenN}
-	if next, _ := p.budget.Next(p.weight, evidenceSoFar); next > p.weight {
+	next, _ := p.budget.Next(p.weight, evidenceSoFar)
+	if planned := min(1, p.budget.Growth*p.weight); !p.ramped && next < planned*(1-planSlack) {
+		return decision{weight: p.weight} // a plan's step is taken whole, or waited for
+	}
+	if next > p.weight {
 		p.weight, p.changed = next, t
 	}
 	return decision{weight: p.weight}
+}
+
+// planSlack is by how much a planned weight may exceed the ramp's own.
+const planSlack = 0.05
+
+// alarm is what an alarm that counts single failures of the stage comes to:
+// those of a while ago make it red, and the requests answer it.
+func (p *budgeted) alarm(t int, c counts, seen *history) evidence.Leaning {
+	if p.weight < 1 {
+		p.suspicion.Add(c.greenN, c.greenE, c.blueN, c.blueE)
+	} else {
+		p.suspicion.AddAlone(c.greenN, c.greenE)
+	}
+	red := seen.window(max(t-redFrom, p.began), t-redUntil)
+	if red.greenE+red.blueE < 1 {
+		return evidence.Tolerable
+	}
+	if p.alarms {
+		return evidence.Intolerable
+	}
+	alone := p.weight == 1
+	leaning := p.suspicion.Leaning(alone)
+	if leaning == evidence.Intolerable && !p.suspicion.Blames(alone) { // blue's alarm is red as well
+		p.suspicion.Forgive()
+		p.shared = t + redUntil
+	}
+	if t < p.shared {
+		return evidence.Doubtful
+	}
+	return leaning
 }
 
 // probe sends a second's synthetic requests to a green that serves nobody.
@@ -141,19 +216,25 @@ func (p *budgeted) probe(t int) decision {
 	}
 }
 
-// Own are tapctl's policies: the one it has, a faster ramp, and one dial alone.
+// Own are tapctl's policies: the one it has, with latency judged, with alarms
+// that decide, a faster ramp, and one dial alone.
 func Own() []Policy {
-	const source = "internal/ramp and internal/evidence; log lag assumed 5 s, canary percent 5 s"
-	lags := oursLags()
+	const source = "internal/ramp and internal/evidence, by the defaults of internal/config; log lag assumed 5 s, canary percent 5 s"
+	own := func(name string, s style, budget func(World) ramp.Budget) Policy {
+		return Policy{Name: name, Source: source, Undo: stageUpdate, Own: true, tick: 1, compares: true, start: startBudget(s, lagsOf, budget)}
+	}
+	usual := style{lastBake: LastBake, hold: HoldTimeout}
+	latency, alarms := usual, usual
+	latency.slow, alarms.alarms = true, true
 	coarse := func(w World) ramp.Budget {
-		b := ramp.Default(w.RPS, lags.latency())
+		b := standard(w)
 		b.Grain, b.Least = canaryGrain, canaryGrain
-		return b.Within(rampSeconds * time.Second)
+		return b
 	}
-	own := func(name string, budget func(World) ramp.Budget) Policy {
-		return Policy{Name: name, Source: source, Undo: stageUpdate, Own: true, tick: 1, compares: true, start: startBudget(lags, budget)}
+	return []Policy{
+		own(oursFast, style{ramped: true, lastBake: fastBake, begun: slow}, func(w World) ramp.Budget { return standard(w).Within(2 * time.Minute) }),
+		own(oursAlarms, alarms, standard), own(oursSlow, latency, standard), own(oursCoarse, usual, coarse), own(Ours, usual, standard),
 	}
-	return []Policy{own(oursFast, standard(lags, 2*time.Minute)), own(oursCoarse, coarse), own(Ours, standard(lags, rampSeconds*time.Second))}
 }
 
 // Policies are every model, tapctl's last.

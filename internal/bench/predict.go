@@ -24,7 +24,7 @@ type Forecast struct {
 func Predict(w World, lags Lags, budget ramp.Budget, seeds int) Forecast {
 	p := Policy{
 		Name: Ours, Undo: Actuator{Lag: lags.Undo}, Own: true, tick: 1, compares: true,
-		start: startBudget(lags, func(World) ramp.Budget { return budget }),
+		start: startBudget(style{lastBake: LastBake, hold: HoldTimeout}, func(World) Lags { return lags }, func(World) ramp.Budget { return budget }),
 	}
 	seeds = max(seeds, 1)
 	f := Forecast{Seeds: seeds}

@@ -163,10 +163,10 @@ func (c *command) stage(ctx context.Context, dir string, ask rehearseAsk) (*rehe
 func model(cfg config.Config) rehearse.Model {
 	const releases = 200
 	return func(s rehearse.Scenario, rate float64) rehearse.Forecast {
-		lags := bench.Lags{Telemetry: 5 + int(cfg.Evidence.Poll.Seconds()), Undo: 5}
-		budget := ramp.Default(rate, time.Duration(lags.Telemetry+lags.Undo)*time.Second)
+		lags := bench.OurLags(rate)
+		budget := ramp.Default(rate, lags.Latency())
 		budget.Harm, budget.Tolerated = cfg.Shift.HarmBudget, cfg.Evidence.ToleratedRatio
-		world := bench.World{Name: s.Name, RPS: rate, Base: cfg.Evidence.SLO / 3, Green: s.Fault.Rate}
+		world := bench.World{Name: s.Name, RPS: rate, Green: s.Fault.Rate}
 		f := bench.Predict(world, lags, budget, releases)
 		forecast := rehearse.Forecast{Rate: rate, HarmedMean: f.HarmedMean, HarmedP95: f.HarmedP95}
 		if !math.IsNaN(f.RestoreMedian) {

@@ -106,6 +106,12 @@ func (s *Suspicion) Leaning(alone bool) Leaning {
 	return leaning
 }
 
+// Blames tells whether what is intolerable is green's: with a base side left,
+// that green fares worse than it.
+func (s *Suspicion) Blames(alone bool) bool {
+	return alone && s.Leaning(true) == Intolerable || !alone && s.of(&s.relative.Process) == Intolerable
+}
+
 func (s *Suspicion) of(p *Process) Leaning {
 	if now, late := p.reaches(s.level); now || late {
 		return Intolerable

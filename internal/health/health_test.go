@@ -361,3 +361,24 @@ func (c *counted) Look(context.Context, time.Time, health.Sides) health.Finding 
 	c.looks++
 	return c.finding
 }
+
+// TestAnAlarmThatCountsIsSharedWithAnyOfBlues that counts the same: where
+// everybody enters at green, only blue's function shows that blue fails.
+func TestAnAlarmThatCountsIsSharedWithAnyOfBlues(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[health.Counted]health.Verdict{health.CountedErrors: health.Unknown, health.CountedRefused: health.Unhealthy, "": health.Unhealthy} {
+		red := func(name, region string) []health.AlarmState {
+			return []health.AlarmState{{Name: name, Region: region, State: "ALARM"}}
+		}
+		w := &health.Watcher{
+			Reader: readers{"green": {states: red("api-5xx", "green")}, "blue": {states: red("api-live-errors", "blue")}},
+			Refs:   []health.AlarmRef{{Name: "api-5xx", Region: "green", Counts: kind}},
+			Controls: []health.AlarmRef{
+				{Name: "api-5xx", Region: "blue", Counts: kind}, {Name: "api-live-errors", Region: "blue", Counts: health.CountedErrors},
+			},
+		}
+		if got := w.Judge(context.Background(), stepAt, health.Sides{}); got.Verdict != want {
+			t.Errorf("green counts %q: %v (%s), want %v", kind, got.Verdict, got.Reason(), want)
+		}
+	}
+}

@@ -156,7 +156,7 @@ func (w *Watcher) compared(ctx context.Context, states []AlarmState, since time.
 		return findings
 	}
 	for i, ref := range w.Refs { // Alarms keeps their order
-		at := slices.IndexFunc(controls, func(c AlarmState) bool { return c.Name == control(ref.Name) && c.State == "ALARM" })
+		at := slices.IndexFunc(controls, func(c AlarmState) bool { return c.State == "ALARM" && w.controls(c.Name, ref) })
 		if findings[i].Verdict != Unhealthy || at < 0 {
 			continue
 		}
@@ -169,6 +169,14 @@ func (w *Watcher) compared(ctx context.Context, states []AlarmState, since time.
 		}
 	}
 	return findings
+}
+
+// controls tells whether blue's alarm watches what green's does: the same thing
+// by its name, or failures counted one by one, wherever blue counts them. All
+// users may enter at green, and blue's own entrance then sees none of them.
+func (w *Watcher) controls(blue string, ref AlarmRef) bool {
+	return blue == control(ref.Name) || ref.Counts != "" &&
+		slices.ContainsFunc(w.Controls, func(c AlarmRef) bool { return c.Name == blue && c.Counts == ref.Counts })
 }
 
 // excuse takes out of the states the transitions of an incident that blue

@@ -1,0 +1,31 @@
+package app_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/tapctl/tapctl/internal/awsapi"
+	"github.com/tapctl/tapctl/internal/bench"
+	"github.com/tapctl/tapctl/internal/config"
+)
+
+// TestTheBenchmarkPlaysTheDefaults: what the harm benchmark says of tapctl is
+// of the configuration that nobody touched.
+func TestTheBenchmarkPlaysTheDefaults(t *testing.T) {
+	t.Parallel()
+	type played struct {
+		Poll, Hold, LastBake float64 // seconds
+		Alpha, SLO, R0       float64
+		Slow                 time.Duration
+		Answers              string
+	}
+	c := config.Defaults()
+	same(t, "defaults", played{bench.Poll, bench.HoldTimeout, bench.LastBake, bench.Alpha, bench.SLO, bench.Tolerated, 0, "evidence"}, played{
+		c.Evidence.Poll.Seconds(), c.Shift.HoldTimeout.Seconds(), c.Shift.Bake.Seconds(), c.Evidence.Alpha, c.Evidence.SLO, c.Evidence.ToleratedRatio,
+		c.Evidence.Slow, c.Shift.OnCountAlarm,
+	})
+	w := newWorld(t)
+	for _, rate := range []float64{1, awsapi.LiveTailRate, awsapi.LiveTailRate + 1} {
+		same(t, "latency", bench.OurLags(rate).Latency(), w.Latency(c.Evidence.Poll, rate))
+	}
+}
