@@ -70,15 +70,32 @@ func (a *App) Destroy(ctx context.Context, ask DestroyAsk) (DestroyReport, error
 		stop := d.keep(ctx, held)
 		defer stop()
 	}
-	if deployed && top.External != "" && !top.Retired {
-		d.say(cutover.EventWrite, "%s becomes a plain record again, leading to the external source alone", top.RecordName)
-		if err := awsapi.NewTraffic(a.Clients, top).GiveBack(ctx); err != nil {
-			return report, refused(err)
-		}
+	if err := a.giveBack(ctx, top, deployed); err != nil {
+		return report, refused(err)
 	}
 	err = a.destroy(ctx, d, ask.Base)
 	report.Changes = d.counts
 	return report, err
+}
+
+// giveBack leaves the record of an external source as it was found. A deploy
+// that ended half-way has taken it over and stored no topology yet, and then
+// the configuration says whose it is: with the edge it would be deleted.
+func (a *App) giveBack(ctx context.Context, top topology.Topology, deployed bool) error {
+	if !deployed && a.Config.Source.External.Set() {
+		zone, err := a.Clients.ZoneID(ctx, a.Config.Domain.Zone)
+		if err != nil {
+			return err
+		}
+		top = topology.Topology{
+			ZoneID: zone, RecordName: a.Config.Domain.Name, RecordTypes: a.Config.RecordTypes(), External: a.Config.Source.External.URL,
+			Source: topology.Cell{SetID: string(topology.Blue)}, Target: topology.Cell{SetID: string(topology.Green)},
+		}
+	} else if !deployed || top.External == "" || top.Retired {
+		return nil
+	}
+	a.say(cutover.EventWrite, "%s is a plain record again, leading to the external source alone", top.RecordName)
+	return awsapi.NewTraffic(a.Clients, top).GiveBack(ctx)
 }
 
 // doomed are the stacks in the order they go.

@@ -67,3 +67,8 @@ func (a *App) ReadData(ctx context.Context, top topology.Topology) health.Findin
 
 // Latency is latency.
 func (a *App) Latency(poll time.Duration, rate float64) time.Duration { return a.latency(poll, rate) }
+
+// GiveBack is giveBack.
+func (a *App) GiveBack(ctx context.Context, top topology.Topology, deployed bool) error {
+	return a.giveBack(ctx, top, deployed)
+}

@@ -160,7 +160,8 @@ func (t *Traffic) Retire(ctx context.Context) (string, error) {
 }
 
 // GiveBack makes blue's records plain again, as they were before tapctl came,
-// and deletes green's, in one batch. It is the way out of a migration from a
+// and deletes green's where there are any, in one batch; it refuses while green
+// has answers, and does nothing where no record has a weight. It is the way out of a migration from a
 // source that tapctl did not create.
 func (t *Traffic) GiveBack(ctx context.Context) error {
 	step := "give " + t.top.RecordName + " back to blue"
@@ -171,19 +172,25 @@ func (t *Traffic) GiveBack(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if live, err := t.percent(records); err != nil || live != 0 {
-		return errors.Join(err, fmt.Errorf("%s: green has %v%% of the answers", step, live))
-	}
-	var changes []r53types.Change
+	// The changes of a batch are checked in their order, and no plain record may
+	// stand beside a weighted one.
+	var changes, plains []r53types.Change
 	for _, record := range records {
+		switch id, weight := aws.ToString(record.SetIdentifier), aws.ToInt64(record.Weight); {
+		case id == t.top.Source.SetID && weight > 0, id == t.top.Target.SetID && weight == 0:
+		case id == t.top.Source.SetID || id == t.top.Target.SetID:
+			return fmt.Errorf("%s: blue has not all of the answers: the %s record of %s has weight %d", step, record.Type, id, weight)
+		default:
+			return fmt.Errorf("%s: there is a record of %s, which is not tapctl's", step, id)
+		}
 		changes = append(changes, r53types.Change{Action: r53types.ChangeActionDelete, ResourceRecordSet: &record})
 		if aws.ToString(record.SetIdentifier) == t.top.Source.SetID {
 			plain := record
 			plain.SetIdentifier, plain.Weight, plain.HealthCheckId = nil, nil, nil
-			changes = append(changes, r53types.Change{Action: r53types.ChangeActionCreate, ResourceRecordSet: &plain})
+			plains = append(plains, r53types.Change{Action: r53types.ChangeActionCreate, ResourceRecordSet: &plain})
 		}
 	}
-	_, err = t.send(ctx, step, changes)
+	_, err = t.send(ctx, step, append(changes, plains...))
 	return err
 }
 

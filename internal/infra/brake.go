@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/route53"
@@ -94,7 +95,8 @@ func checkTarget(external, healthPath string) (host string, port int, path strin
 			return "", 0, "", fmt.Errorf("edge: source.external.url: %w", err)
 		}
 	}
-	return u.Hostname(), port, u.JoinPath(healthPath).Path, nil
+	// Without a path of its own JoinPath leaves the leading slash out.
+	return u.Hostname(), port, "/" + strings.TrimPrefix(u.JoinPath(healthPath).Path, "/"), nil
 }
 
 // alarmCheck watches the brake alarm's metric, not its state, and keeps a copy

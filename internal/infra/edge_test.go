@@ -167,6 +167,10 @@ func TestExternalBlue(t *testing.T) {
 	}{
 		"url, addresses": {config.External{URL: "https://old.example.net:8443/base"}, addresses,
 			map[string]any{"records": []any{"192.0.2.7"}, "ttl": 300.0}, map[string]any{"fqdn": "old.example.net", "port": 8443.0, "resourcePath": "/base/healthz"}},
+		"url without a path": {config.External{URL: "https://old.example.net"}, addresses,
+			map[string]any{"records": []any{"192.0.2.7"}, "ttl": 300.0}, map[string]any{"fqdn": "old.example.net", "port": 443.0, "resourcePath": "/healthz"}},
+		"url of the root": {config.External{URL: "https://old.example.net/"}, addresses,
+			map[string]any{"records": []any{"192.0.2.7"}, "ttl": 300.0}, map[string]any{"fqdn": "old.example.net", "port": 443.0, "resourcePath": "/healthz"}},
 		"alias": {config.External{AliasName: "d-old.example.net", AliasZone: "ZOLD"}, alias,
 			map[string]any{"aliases": []any{map[string]any{"name": "d-old.example.net", "zoneId": "ZOLD", "evaluateTargetHealth": false}}}, nil},
 	} {
