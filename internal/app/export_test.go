@@ -22,9 +22,12 @@ func (a *App) Receipt(ctx context.Context, top topology.Topology, end cutover.St
 }
 
 // Target is target.
-func (a *App) Target(ctx context.Context, live cutover.Setting, liveKnown bool, ask RollbackAsk) cutover.Setting {
-	return a.target(ctx, topology.Topology{}, live, liveKnown, ask)
+func (a *App) Target(ctx context.Context, top topology.Topology, live cutover.Setting, liveKnown bool, ask RollbackAsk) (cutover.Setting, error) {
+	return a.target(ctx, top, live, liveKnown, ask)
 }
+
+// KeepShift is keepShift.
+func (a *App) KeepShift(top topology.Topology, s cutover.State) { a.keepShift(top, s) }
 
 // FindTopology is findTopology.
 func (a *App) FindTopology(ctx context.Context) (topology.Topology, error) {

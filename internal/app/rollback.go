@@ -19,12 +19,16 @@ type RollbackAsk struct {
 	DryRun bool
 	// ToBlue sends every user to blue, whatever the journal's target is.
 	ToBlue bool
+	// ToVersion sends every user of green to this version of its function,
+	// whatever the journal's target is; "" asks the journal.
+	ToVersion string
 	// Shaped takes users back in the portions of shift.retreat_step.
 	Shaped bool
 }
 
 // Rollback retreats now. It needs the topology's ids and the credentials:
-// neither Pulumi, nor the lease, nor the journal, nor an alarm.
+// neither Pulumi, nor the lease, nor an alarm; and the journal only where
+// green's own version answers and nobody says which one is to.
 func (a *App) Rollback(ctx context.Context, ask RollbackAsk) (Report, error) {
 	top, err := a.findTopology(ctx)
 	if err != nil {
@@ -34,16 +38,11 @@ func (a *App) Rollback(ctx context.Context, ask RollbackAsk) (Report, error) {
 		return Report{}, &Refused{Cause: errors.New("rollback: blue is retired, there is nothing to go back to"), Next: "tapctl rollback, to the version that was live before"}
 	}
 	traffic := awsapi.NewTraffic(a.Clients, top)
+	if err := a.versionFits(ctx, traffic, ask); err != nil {
+		return Report{}, err
+	}
 	if ask.DryRun {
-		live, readErr := traffic.Read(ctx)
-		target := a.target(ctx, top, live, readErr == nil, ask)
-		if readErr != nil {
-			return Report{}, refused(readErr)
-		}
-		look, cancel := context.WithTimeout(ctx, backPatience)
-		defer cancel()
-		return Report{Outcome: "completed", Dials: live.Dials, Exposure: live.Exposure(), DryRun: true,
-			Reason: fmt.Sprintf("dry run: would go from %s to %s; %s", live, target, a.blue(look, top, target)), Steps: []StepReport{}, NextCommand: "tapctl rollback"}, nil
+		return a.planRollback(ctx, traffic, ask)
 	}
 	// The lease comes first: from then on no other run can write a target that
 	// this one has not read.
@@ -69,7 +68,10 @@ func (a *App) Rollback(ctx context.Context, ask RollbackAsk) (Report, error) {
 	look, cancel := a.briefly(ctx)
 	live, readErr := traffic.Read(look)
 	cancel()
-	target := a.target(ctx, top, live, readErr == nil, ask)
+	target, err := a.awaitTarget(ctx, journal, top, live, readErr == nil, ask)
+	if err != nil {
+		return a.undecided(err, live), nil
+	}
 	plan := a.plan(nil, false, false)
 	if !ask.Shaped {
 		plan.Shape = cutover.Shape{} // who types rollback means now
@@ -82,6 +84,22 @@ func (a *App) Rollback(ctx context.Context, ask RollbackAsk) (Report, error) {
 	return a.drive(ctx, traffic, nil, journal, state)
 }
 
+// planRollback is the dry run.
+func (a *App) planRollback(ctx context.Context, traffic *awsapi.Traffic, ask RollbackAsk) (Report, error) {
+	live, err := traffic.Read(ctx)
+	if err != nil {
+		return Report{}, refused(err)
+	}
+	target, err := a.target(ctx, traffic.Topology(), live, true, ask)
+	if err != nil {
+		return Report{}, refused(err)
+	}
+	look, cancel := context.WithTimeout(ctx, backPatience)
+	defer cancel()
+	return Report{Outcome: "completed", Dials: live.Dials, Exposure: live.Exposure(), DryRun: true,
+		Reason: fmt.Sprintf("dry run: would go from %s to %s; %s", live, target, a.blue(look, traffic.Topology(), target)), Steps: []StepReport{}, NextCommand: "tapctl rollback"}, nil
+}
+
 // backPatience bounds the dry run's question about blue, real time.
 const backPatience = 15 * time.Second
 
@@ -89,23 +107,6 @@ func (a *App) takeBriefly(ctx context.Context, journal *cutover.LateJournal) err
 	call, cancel := a.briefly(ctx)
 	defer cancel()
 	return journal.Take(call)
-}
-
-// target is where the last shift said a retreat goes; without a journal, where
-// the mode says.
-func (a *App) target(ctx context.Context, top topology.Topology, live cutover.Setting, liveKnown bool, ask RollbackAsk) cutover.Setting {
-	if ask.ToBlue {
-		return cutover.Setting{Base: cutover.Forwarder}
-	}
-	call, cancel := a.briefly(ctx)
-	defer cancel()
-	shift, found, err := a.control().Shift(call)
-	target := cutover.RetreatTarget(shift, err == nil && found, live, liveKnown)
-	if top.Retired && (target.DNS != 100 || target.Base != cutover.Live) {
-		// The journal is of the migration, whose way back has gone with blue.
-		return cutover.Setting{Dials: cutover.Dials{DNS: 100}, Base: cutover.Live}
-	}
-	return target
 }
 
 // findTopology asks the control table in both regions and then the local copy.

@@ -130,7 +130,7 @@ func TestTarget(t *testing.T) {
 	t.Parallel()
 	toBlue := cutover.Setting{Base: cutover.Forwarder}
 	migrating := cutover.Setting{Dials: cutover.Dials{DNS: 40, Canary: 40}, Base: cutover.Forwarder, LiveVersion: "1"}
-	releasing := cutover.Setting{Dials: cutover.Dials{DNS: 100, Canary: 20}, Base: cutover.Live, LiveVersion: "3"}
+	releasing := cutover.Setting{Dials: cutover.Dials{DNS: 100, Canary: 20}, Base: cutover.Live, LiveVersion: "3", NextVersion: "4"}
 	release := cutover.Setting{Dials: cutover.Dials{DNS: 100}, Base: cutover.Live, LiveVersion: "2"}
 	tests := []struct {
 		name    string
@@ -142,9 +142,11 @@ func TestTarget(t *testing.T) {
 	}{
 		{"the journal's", &cutover.State{ID: "s", Target: release}, migrating, true, app.RollbackAsk{}, release},
 		{"the journal's, the dials unseen", &cutover.State{ID: "s", Target: release}, cutover.Setting{}, false, app.RollbackAsk{}, release},
-		{"no journal, migrating", nil, migrating, true, app.RollbackAsk{}, toBlue},
-		{"no journal, releasing", nil, releasing, true, app.RollbackAsk{}, cutover.Setting{Dials: cutover.Dials{DNS: 100}, Base: cutover.Live, LiveVersion: "3"}},
+		{"no shift was ever begun, migrating", nil, migrating, true, app.RollbackAsk{}, toBlue},
+		{"no shift was ever begun, releasing", nil, releasing, true, app.RollbackAsk{}, cutover.Setting{Dials: cutover.Dials{DNS: 100}, Base: cutover.Live, LiveVersion: "3"}},
 		{"nothing is known", nil, cutover.Setting{}, false, app.RollbackAsk{}, toBlue},
+		{"asked for a version", &cutover.State{ID: "s", Target: toBlue}, releasing, true, app.RollbackAsk{ToVersion: "1"}, cutover.Setting{Dials: cutover.Dials{DNS: 100}, Base: cutover.Live, LiveVersion: "1"}},
+		{"asked for a version, the dials unseen", nil, cutover.Setting{}, false, app.RollbackAsk{ToVersion: "1"}, cutover.Setting{Dials: cutover.Dials{DNS: 100}, Base: cutover.Live, LiveVersion: "1"}},
 		{"asked for blue", &cutover.State{ID: "s", Target: release}, releasing, true, app.RollbackAsk{ToBlue: true}, toBlue},
 	}
 	for _, test := range tests {
@@ -156,7 +158,7 @@ func TestTarget(t *testing.T) {
 			if test.journal != nil {
 				w.journal(*test.journal)
 			}
-			same(t, "target", test.want, w.Target(t.Context(), test.live, test.known, test.ask))
+			same(t, "target", test.want, ok[cutover.Setting](t)(w.Target(t.Context(), w.top, test.live, test.known, test.ask)))
 		})
 	}
 }

@@ -291,6 +291,7 @@ func (a *App) alarmsAtStart(ctx context.Context, top topology.Topology, state cu
 // drive runs the state to its end and reports it.
 func (a *App) drive(ctx context.Context, traffic *awsapi.Traffic, watch *health.Watcher, journal cutover.Journal, state cutover.State) (Report, error) {
 	steps := newStepLog(state)
+	a.keepShift(traffic.Topology(), state)
 	ports := cutover.Ports{
 		Traffic: traffic, Journal: journal, Clock: a.Clock, Stop: a.Stop, Heartbeat: a.Config.Lease.Heartbeat,
 		Until: a.until(ctx), Gates: a.control(), Back: func(ctx context.Context) string { return a.blue(ctx, traffic.Topology(), state.Target) },

@@ -1,8 +1,10 @@
 package app_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -89,9 +91,11 @@ type world struct {
 	time       *clock.Manual
 	cloudwatch *localcw.Service
 	top        topology.Topology
+	green      *green
 
 	mu       sync.Mutex
-	moods    map[string]mood
+	moods    map[string]mood // by region, or by region/service
+	hidden   int             // questions for the journal that are refused yet
 	released chan struct{}
 	batches  chan string // bodies of what was sent to ChangeResourceRecordSets
 	told     []string
@@ -99,7 +103,7 @@ type world struct {
 
 func newWorld(t *testing.T, change ...func(*localddb.Options)) *world {
 	t.Helper()
-	w := &world{t: t, time: clock.NewManual(start), moods: map[string]mood{}, released: make(chan struct{}), batches: make(chan string, 100)}
+	w := &world{t: t, time: clock.NewManual(start), green: &green{fn: "Shop-prod-forward:live", live: "1", next: "2"}, moods: map[string]mood{}, released: make(chan struct{}), batches: make(chan string, 100)}
 	w.cloudwatch = localcw.New(localcw.Options{Clock: w.time})
 	names := localr53.New(localr53.Options{
 		Clock: w.time, Seed: 1, AliasZoneID: func(region string) string { return "Z-" + region },
@@ -115,6 +119,7 @@ func newWorld(t *testing.T, change ...func(*localddb.Options)) *world {
 	}
 	handlers := map[string]http.Handler{
 		"dynamodb": localddb.New(tables).Handler(), "monitoring": w.cloudwatch.Handler(), "route53": names.Handler(),
+		"apigateway": w.green, "lambda": w.green,
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.serve(rw, r, handlers) }))
 	t.Cleanup(server.Close)
@@ -142,9 +147,21 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request, handlers map[stri
 	if err != nil {
 		w.t.Error(err)
 	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler) // its sender went away meanwhile
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
 	call := wire.Call{Service: service, Region: region, AccessKeyID: key, RequestID: "r-1", Now: w.time.Now()}
 	w.mu.Lock()
 	how := w.moods[region]
+	if own := w.moods[region+"/"+service]; own != answers {
+		how = own
+	}
+	if how == answers && w.hidden > 0 && strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".GetItem") && bytes.Contains(body, []byte(`{"S":"`+pkShift+`"}`)) {
+		w.hidden--
+		how = refuses
+	}
 	w.mu.Unlock()
 	switch how {
 	case silent:
@@ -169,6 +186,16 @@ func (w *world) set(region string, how mood) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.moods[region] = how
+}
+
+// pkShift is the key of the journal's item.
+const pkShift = "shift"
+
+// hideJournal refuses the next questions for the journal, and no others.
+func (w *world) hideJournal(questions int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hidden = questions
 }
 
 func (w *world) hear(e cutover.Event) {

@@ -1,6 +1,10 @@
 package cli
 
 import (
+	"errors"
+	"fmt"
+	"regexp"
+
 	"github.com/spf13/cobra"
 
 	"github.com/tapctl/tapctl/internal/app"
@@ -13,8 +17,15 @@ func (c *command) rollbackCommand() *cobra.Command {
 		Short: "Send traffic back now; waits for no lock and needs no Pulumi",
 		Long: `rollback sends canary and weights back at once to where the last shift started
 from. It needs credentials and the topology (from either region's control table,
-or the local copy); it consults no alarm and waits for no lease.`,
+or the local copy); it consults no alarm and waits for no lease.
+
+Where the last shift started from is in the journal. Going back to blue needs no
+journal. Once green answers by itself it does: where neither the control table
+nor the local copy has it, say --to-blue or --to-version.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := targetFits(cmd, ask); err != nil {
+				return err
+			}
 			a, err := c.ready(cmd.Context())
 			if err != nil {
 				return err
@@ -32,8 +43,24 @@ or the local copy); it consults no alarm and waits for no lease.`,
 	}
 	cmd.Flags().BoolVar(&ask.DryRun, "dry-run", false, "show where traffic would go")
 	cmd.Flags().BoolVar(&ask.ToBlue, "to-blue", false, "send every user to blue, whatever the last shift started from")
+	cmd.Flags().StringVar(&ask.ToVersion, "to-version", "", "send green's users to this `number` of its function's versions, whatever the last shift started from")
 	cmd.Flags().BoolVar(&ask.Shaped, "shaped", false, "take users back in the portions of shift.retreat_step, for a blue that all at once would overload")
 	return cmd
+}
+
+// versionNumber is a version as Lambda numbers them: $LATEST is none.
+var versionNumber = regexp.MustCompile(`^[1-9][0-9]*$`)
+
+func targetFits(cmd *cobra.Command, ask app.RollbackAsk) error {
+	switch {
+	case ask.ToVersion == "":
+		return nil
+	case ask.ToBlue:
+		return &usageError{cmd.CommandPath(), errors.New("--to-blue and --to-version exclude each other")}
+	case !versionNumber.MatchString(ask.ToVersion):
+		return &usageError{cmd.CommandPath(), fmt.Errorf("--to-version %q: want a number of a published version", ask.ToVersion)}
+	}
+	return nil
 }
 
 func (c *command) promoteCommand() *cobra.Command {

@@ -80,7 +80,8 @@ func revert(s State, now time.Time) State {
 }
 
 // RetreatTarget is where a rollback by hand goes: where the newest shift said,
-// and without a journal where the mode says. Blue is the last resort.
+// and where there never was one (found is false) where the mode says. Blue is
+// the last resort.
 func RetreatTarget(newest State, found bool, live Setting, liveKnown bool) Setting {
 	switch {
 	case found:
@@ -90,6 +91,17 @@ func RetreatTarget(newest State, found bool, live Setting, liveKnown bool) Setti
 	default:
 		return Setting{Base: Forwarder}
 	}
+}
+
+// BlindTarget is where a rollback by hand goes that cannot read the journal:
+// to blue, while blue answers outside the canary. known is false where green's
+// own version does: what was there before only the journal knows, and the mode
+// would say to stay on the very version that is fled from.
+func BlindTarget(live Setting, liveKnown bool) (target Setting, known bool) {
+	if liveKnown && live.Base == Live {
+		return Setting{}, false
+	}
+	return Setting{Base: Forwarder}, true
 }
 
 // LateJournal is the journal of a rollback that could not take the lease: it

@@ -101,13 +101,38 @@ func TestRetreatTarget(t *testing.T) {
 	}{
 		{"the journal's", true, true, toBlue},
 		{"the journal's, dials unread", true, false, toBlue},
-		{"no journal: the version that is live", false, true, cutover.Setting{Dials: cutover.Dials{DNS: 100}, Base: cutover.Live, LiveVersion: "2"}},
+		{"no shift was ever begun: the version that is live", false, true, cutover.Setting{Dials: cutover.Dials{DNS: 100}, Base: cutover.Live, LiveVersion: "2"}},
 		{"neither", false, false, toBlue},
 	}
 	for _, tt := range tests {
 		got := cutover.RetreatTarget(cutover.State{Target: toBlue}, tt.found, promoted, tt.known)
 		if diff := cmp.Diff(tt.want, got); diff != "" {
 			t.Errorf("%s: %s", tt.name, diff)
+		}
+	}
+}
+
+// TestBlindTarget: after a promotion the mode says to stay, which is no answer
+// to who wants to leave.
+func TestBlindTarget(t *testing.T) {
+	t.Parallel()
+	toBlue := cutover.Setting{Base: cutover.Forwarder}
+	promoted := cutover.Setting{Dials: cutover.Dials{DNS: 100}, Base: cutover.Live, LiveVersion: "2", NextVersion: "2"}
+	migrating := cutover.Setting{Dials: cutover.Dials{DNS: 40, Canary: 40}, Base: cutover.Forwarder, NextVersion: "2"}
+	for _, tt := range []struct {
+		name      string
+		live      cutover.Setting
+		seen      bool
+		want      cutover.Setting
+		wantKnown bool
+	}{
+		{"blue answers", migrating, true, toBlue, true},
+		{"green answers", promoted, true, cutover.Setting{}, false},
+		{"dials unread", cutover.Setting{}, false, toBlue, true},
+	} {
+		got, known := cutover.BlindTarget(tt.live, tt.seen)
+		if diff := cmp.Diff(tt.want, got); diff != "" || known != tt.wantKnown {
+			t.Errorf("%s: known %v, %s", tt.name, known, diff)
 		}
 	}
 }

@@ -104,10 +104,17 @@ func rollback(p *proc) {
 	_ = journal.Take(context.Background()) // a rollback goes on without
 	live, readErr := p.Read(context.Background())
 	newest, found, err := p.loadJournal()
-	target := cutover.RetreatTarget(newest, err == nil && found, live, readErr == nil)
+	target, known := cutover.RetreatTarget(newest, found, live, readErr == nil), true
+	if err != nil {
+		target, known = cutover.BlindTarget(live, readErr == nil)
+	}
 	plan := p.sim.opt.plan
 	plan.Steps, plan.Promote = nil, false
-	p.drive(nil, journal, cutover.StartRetreat(p.name, target, plan, simClock{p}.Now()))
+	if known {
+		p.drive(nil, journal, cutover.StartRetreat(p.name, target, plan, simClock{p}.Now()))
+	} else {
+		p.refuse(err) // a person names the target, or asks again
+	}
 	if p.token > 0 {
 		_ = p.extend("release", time.UnixMilli(0).UTC())
 	}
