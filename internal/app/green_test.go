@@ -75,3 +75,10 @@ func (g *green) version() string {
 	defer g.mu.Unlock()
 	return g.live
 }
+
+// turn sets the canary.
+func (g *green) turn(percent float64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.canary = percent
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tapctl/tapctl/internal/awsapi"
@@ -24,13 +25,16 @@ type RollbackAsk struct {
 	ToVersion string
 	// Shaped takes users back in the portions of shift.retreat_step.
 	Shaped bool
+	// Topology is the file that has the ids; "" looks in the control table and
+	// then in the local copy.
+	Topology string
 }
 
 // Rollback retreats now. It needs the topology's ids and the credentials:
 // neither Pulumi, nor the lease, nor an alarm; and the journal only where
 // green's own version answers and nobody says which one is to.
 func (a *App) Rollback(ctx context.Context, ask RollbackAsk) (Report, error) {
-	top, err := a.findTopology(ctx)
+	top, err := a.topologyOf(ctx, ask)
 	if err != nil {
 		return Report{}, a.notDeployed(err)
 	}
@@ -117,14 +121,39 @@ func (a *App) findTopology(ctx context.Context) (topology.Topology, error) {
 	if err == nil {
 		return top, nil
 	}
-	encoded, fileErr := os.ReadFile(a.topologyFile())
-	if fileErr != nil {
+	kept, fileErr := readTopology(a.topologyFile())
+	switch {
+	case errors.Is(fileErr, os.ErrNotExist):
 		return top, err
-	}
-	if fileErr := json.Unmarshal(encoded, &top); fileErr != nil {
-		return top, fmt.Errorf("read %s: %w", a.topologyFile(), fileErr)
+	case fileErr != nil:
+		return top, fileErr
 	}
 	a.say(cutover.EventTrouble, "using the local copy of the topology: %v", err)
+	return kept, nil
+}
+
+// topologyOf is the topology that the rollback was given, or finds.
+func (a *App) topologyOf(ctx context.Context, ask RollbackAsk) (topology.Topology, error) {
+	if ask.Topology == "" {
+		return a.findTopology(ctx)
+	}
+	top, err := readTopology(ask.Topology)
+	if err != nil {
+		text := strings.ReplaceAll(err.Error(), "\n", "; ") // every id that is missing has a line
+		return top, &Refused{Cause: errors.New("rollback: --topology " + ask.Topology + ": " + text), Next: "tapctl rollback --topology FILE, with the JSON that tapctl deploy keeps in " + a.topologyFile()}
+	}
+	return top, nil
+}
+
+// readTopology reads what deploy kept. It fails where an id is missing.
+func readTopology(file string) (top topology.Topology, err error) {
+	encoded, err := os.ReadFile(file)
+	if err != nil {
+		return top, err
+	}
+	if err := json.Unmarshal(encoded, &top); err != nil {
+		return top, fmt.Errorf("read %s: %w", file, err)
+	}
 	return top, top.Validate()
 }
 

@@ -126,6 +126,23 @@ func TestTopologyIsFound(t *testing.T) {
 	})
 }
 
+// The ids in a file are enough: there is no control table, and nothing local.
+func TestRollbackByTheIdsInAFile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Config.Lease.Heartbeat = 10000 * time.Hour
+	w.weigh(100, 0)
+	w.green.turn(60)
+	file := filepath.Join(t.TempDir(), "carried.json")
+	if err := os.WriteFile(file, ok[[]byte](t)(json.Marshal(w.top)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := ok[app.Report](t)(w.Rollback(t.Context(), app.RollbackAsk{Topology: file}))
+	if r.Outcome != "rolled_back" || r.Dials.Canary != 0 || w.heard("local copy") {
+		t.Errorf("%s at %+v: %s; told %q", r.Outcome, r.Dials, r.Reason, w.told)
+	}
+}
+
 func TestTarget(t *testing.T) {
 	t.Parallel()
 	toBlue := cutover.Setting{Base: cutover.Forwarder}

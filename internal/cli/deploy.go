@@ -34,7 +34,7 @@ first and written back. It is refused while a shift is open.`,
 
 func (c *command) deploy(cmd *cobra.Command, ask app.DeployAsk) (app.DeployReport, error) {
 	var none app.DeployReport
-	cfg, err := c.load(nil)
+	cfg, err := c.loadPackaged(nil)
 	if err != nil {
 		return none, err
 	}

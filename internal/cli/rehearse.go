@@ -136,7 +136,7 @@ func (c *command) stage(ctx context.Context, dir string, ask rehearseAsk) (*rehe
 		"aws.endpoint_url": env.Endpoint, "aws.dns_server": env.DNSServer, "aws.https_port": env.HTTPSPort, "aws.ca_bundle": env.CAFile,
 		"infra.provider": "local", "infra.backend_url": "file://" + env.StateDir, "function.architecture": variables["TAPCTL_FUNCTION_ARCHITECTURE"],
 	}
-	cfg, err := inside.load(over)
+	cfg, err := inside.loadPackaged(over)
 	if err != nil {
 		return nil, rehearse.Plan{}, errors.Join(err, server.Close())
 	}
@@ -202,7 +202,7 @@ func (c *command) operator(ctx context.Context, cfg config.Config, over map[stri
 func (o *operator) with(over map[string]any) (app.App, error) {
 	all := maps.Clone(o.over)
 	maps.Copy(all, over)
-	cfg, err := o.command.load(all)
+	cfg, err := o.command.loadPackaged(all)
 	a := *o.app
 	a.Config = cfg
 	return a, err

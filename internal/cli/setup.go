@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -30,8 +31,17 @@ import (
 // the topology, Pulumi's workspace, the embedded AWS.
 const defaultState = ".tapctl"
 
-// load reads the configuration with the flags laid over it.
+// load reads the configuration with the flags laid over it, without the Lambda
+// packages: who deploys nothing needs none, and a rollback must not fail for
+// want of a zip.
 func (c *command) load(overrides map[string]any) (config.Config, error) {
+	bare := map[string]any{"function.api": "", "function.forward": ""}
+	maps.Copy(bare, overrides)
+	return config.Load(c.configFile, bare)
+}
+
+// loadPackaged is load with the Lambda packages, which are there and are ones.
+func (c *command) loadPackaged(overrides map[string]any) (config.Config, error) {
 	cfg, err := config.Load(c.configFile, overrides)
 	if err != nil {
 		return cfg, err

@@ -9,7 +9,7 @@ func (c *command) validateCommand() *cobra.Command {
 		Use:   "validate",
 		Short: "Check the configuration; all problems at once",
 		RunE: func(*cobra.Command, []string) error {
-			cfg, err := c.load(nil)
+			cfg, err := c.loadPackaged(nil)
 			if err != nil {
 				return err
 			}

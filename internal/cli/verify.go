@@ -31,7 +31,7 @@ unless --no-sentinel is given.`,
 func (c *command) verify(cmd *cobra.Command, ask app.VerifyAsk) error {
 	ctx, cancel := c.untilStopped(cmd.Context())
 	defer cancel()
-	cfg, err := c.load(nil)
+	cfg, err := c.loadPackaged(nil)
 	if err != nil {
 		return err
 	}
