@@ -25,7 +25,7 @@ import (
 type Traffic struct {
 	clients  *Clients
 	top      topology.Topology
-	patience time.Duration // of Read, real time
+	patience time.Duration // of one look, real time
 }
 
 // readPatience bounds one look at the dials. A region that does not answer
@@ -321,20 +321,30 @@ func (t *Traffic) pointLive(ctx context.Context, version string) error {
 	if err != nil || aws.ToString(live.FunctionVersion) == version {
 		return err
 	}
-	_, err = t.clients.Lambda(t.top.Target.Region).UpdateAlias(ctx, &lambda.UpdateAliasInput{
-		FunctionName: &t.top.Target.APIFunction, Name: aws.String("live"), FunctionVersion: &version, RevisionId: live.RevisionId,
+	return t.updateLive(ctx, version, live.RevisionId)
+}
+
+func (t *Traffic) updateLive(ctx context.Context, version string, revision *string) error {
+	_, err := t.clients.Lambda(t.top.Target.Region).UpdateAlias(ctx, &lambda.UpdateAliasInput{
+		FunctionName: &t.top.Target.APIFunction, Name: aws.String("live"), FunctionVersion: &version, RevisionId: revision,
 	})
 	return trouble("point alias "+t.top.Target.FnLive()+" at version "+version, err)
 }
 
-// Retreat implements cutover.Traffic: the stage and the records go back at the
-// same time, and the failure of one does not hold up the other.
+// Retreat implements cutover.Traffic: the stage, the alias and the records go
+// back at the same time, and the failure of one does not hold up the others.
 func (t *Traffic) Retreat(ctx context.Context, to cutover.Setting) (string, error) {
 	var change string
-	var stageErr, dnsErr error
-	var group errgroup.Group // no shared context: neither part cancels the other
+	var stageErr, aliasErr, dnsErr error
+	var group errgroup.Group // no shared context: no part cancels another
 	group.Go(func() error {
 		stageErr = t.retreatStage(ctx, to)
+		return nil
+	})
+	group.Go(func() error {
+		if to.LiveVersion != "" {
+			aliasErr = t.retreatAlias(ctx, to.LiveVersion)
+		}
 		return nil
 	})
 	group.Go(func() error {
@@ -342,33 +352,54 @@ func (t *Traffic) Retreat(ctx context.Context, to cutover.Setting) (string, erro
 		return nil
 	})
 	_ = group.Wait() // the parts keep their own errors
-	return change, errors.Join(stageErr, dnsErr)
+	return change, errors.Join(stageErr, aliasErr, dnsErr)
 }
 
+// retreatStage patches what stands elsewhere, and both dials where the stage
+// cannot be read: it may still take a write. At 0 percent even a canary that is
+// made by that serves nobody.
 func (t *Traffic) retreatStage(ctx context.Context, to cutover.Setting) error {
-	stage, err := t.stage(ctx)
-	if err != nil {
-		return err
-	}
+	look, cancel := context.WithTimeout(ctx, t.patience)
+	defer cancel()
+	stage, readErr := t.stage(look)
+	unread := readErr != nil
 	var patches []apitypes.PatchOperation
-	if stage.CanarySettings != nil && stage.CanarySettings.PercentTraffic != float64(to.Canary) {
+	if unread || stage.CanarySettings != nil && stage.CanarySettings.PercentTraffic != float64(to.Canary) {
 		patches = append(patches, replace("/canarySettings/percentTraffic", formatPercent(to.Canary)))
 	}
 	fn := t.top.Target.FnForwarder()
 	if to.Base == cutover.Live {
 		fn = t.top.Target.FnLive()
 	}
-	if stage.Variables["fn"] != fn {
+	if unread || stage.Variables["fn"] != fn {
 		patches = append(patches, replace("/variables/fn", fn))
 	}
-	var errs []error
-	if len(patches) > 0 {
-		errs = append(errs, t.patch(ctx, "send stage "+t.top.Target.Stage+" back", patches))
+	if len(patches) == 0 {
+		return nil
 	}
-	if to.LiveVersion != "" {
-		errs = append(errs, t.pointLive(ctx, to.LiveVersion))
+	if err := t.patch(ctx, "send stage "+t.top.Target.Stage+" back", patches); err != nil {
+		return errors.Join(readErr, err)
 	}
-	return errors.Join(errs...)
+	return nil
+}
+
+// retreatAlias points the alias live at the version: guarded by its revision
+// where that can be read, and whatever stands there otherwise.
+func (t *Traffic) retreatAlias(ctx context.Context, version string) error {
+	look, cancel := context.WithTimeout(ctx, t.patience)
+	defer cancel()
+	live, readErr := t.alias(look, "live")
+	var revision *string
+	if readErr == nil {
+		if aws.ToString(live.FunctionVersion) == version {
+			return nil
+		}
+		revision = live.RevisionId
+	}
+	if err := t.updateLive(ctx, version, revision); err != nil {
+		return errors.Join(readErr, err)
+	}
+	return nil
 }
 
 // retreatDNS is an UPSERT: going back must land whoever wrote last.

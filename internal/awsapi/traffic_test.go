@@ -336,21 +336,72 @@ func TestRetreatPartsAreApart(t *testing.T) {
 // A stage that cannot be read may still take a write, and the alias too.
 func TestRetreatOfStageAndAliasAreApart(t *testing.T) {
 	t.Parallel()
+	back := stage{forwarder + ":live", true, 0, apiFunction + ":next"}
+	tests := []struct {
+		name            string
+		service, method string // what is refused; "" is every method
+		step            string // of the error; "" where all was sent
+		stage           stage
+		version         string
+	}{
+		{"the stage is not patched", "apigateway", http.MethodPatch, "send stage prod back", stage{apiFunction + ":live", true, 10, apiFunction + ":next"}, "1"},
+		{"the stage is not read", "apigateway", http.MethodGet, "", back, "1"},
+		{"neither", "apigateway", "", "send stage prod back", stage{apiFunction + ":live", true, 10, apiFunction + ":next"}, "1"},
+		{"the alias is not updated", "lambda", http.MethodPut, "point alias", back, "2"},
+		{"the alias is not read", "lambda", http.MethodGet, "", back, "1"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			d := newDeployed(t)
+			if err := d.traffic.Promote(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := d.traffic.SetCanary(t.Context(), 0, 10); err != nil {
+				t.Fatal(err)
+			}
+			d.intercept(func(r request) error {
+				if r.Service == test.service && (test.method == "" || r.Method == test.method) {
+					return errForbidden()
+				}
+				return nil
+			})
+			_, err := d.traffic.Retreat(t.Context(), cutover.Setting{Base: cutover.Forwarder, LiveVersion: "1"})
+			if test.step == "" && err != nil {
+				t.Errorf("everything was sent, and %v", err)
+			} else if test.step != "" {
+				wantError(t, err, test.step)
+			}
+			d.intercept(nil)
+			same(t, "stage", test.stage, d.stage())
+			if got := d.version("live"); got != test.version {
+				t.Errorf("the alias is at version %s, want %s", got, test.version)
+			}
+		})
+	}
+}
+
+// Neither a stage nor an alias that leaves its question open costs the retreat
+// its time.
+func TestRetreatDoesNotWaitForALook(t *testing.T) {
+	t.Parallel()
 	d := newDeployed(t)
 	if err := d.traffic.Promote(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	d.intercept(func(r request) error {
-		if r.Service == "apigateway" && r.Method == http.MethodPatch {
-			return errForbidden()
+		if r.Method == http.MethodGet && r.Service != "route53" {
+			return errSilent
 		}
 		return nil
 	})
-	target := cutover.Setting{Base: cutover.Forwarder, LiveVersion: "1"}
-	_, err := d.traffic.Retreat(t.Context(), target)
-	wantError(t, err, "send stage prod back")
-	if got := d.version("live"); got != "1" {
-		t.Errorf("the alias was held up by the stage: it is at version %s", got)
+	d.traffic.SetPatience(200 * time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	ok[string](t)(d.traffic.Retreat(ctx, cutover.Setting{Base: cutover.Forwarder, LiveVersion: "1"}))
+	d.intercept(nil)
+	if got := d.version("live"); got != "1" || d.stage().Fn != forwarder+":live" {
+		t.Errorf("at version %s, stage %+v", got, d.stage())
 	}
 }
 
