@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/miekg/dns"
 
 	"github.com/tapctl/tapctl/internal/app"
@@ -124,6 +126,28 @@ func TestTopologyIsFound(t *testing.T) {
 			t.Errorf("want to be told what is missing, got %v", err)
 		}
 	})
+}
+
+// The target region's table is gone and its replica is not: the ids are there,
+// and "nothing is deployed" would send the operator to deploy.
+func TestRollbackWithoutTheTargetRegionsTable(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Config.Lease.Heartbeat = 10000 * time.Hour
+	w.Patience = time.Minute
+	w.makeControl()
+	w.weigh(100, 0)
+	w.green.turn(60)
+	w.journal(cutover.State{ID: "s", Phase: cutover.Completed, Target: cutover.Setting{Base: cutover.Forwarder}})
+	ok[*dynamodb.DeleteTableOutput](t)(w.Clients.DynamoDB(greenRegion).DeleteTable(t.Context(), &dynamodb.DeleteTableInput{TableName: aws.String("Shop-prod-control")}))
+	w.time.Advance(time.Minute)
+	r := ok[app.Report](t)(w.Rollback(t.Context(), app.RollbackAsk{}))
+	if r.Outcome != "rolled_back" || r.Dials.Canary != 0 || !w.heard("going on without lease and journal") {
+		t.Errorf("%s at %+v: %s", r.Outcome, r.Dials, r.Reason)
+	}
+	if past := ok[[]app.PastShift](t)(w.History(t.Context(), 10)); len(past) != 1 {
+		t.Errorf("history: %+v", past)
+	}
 }
 
 // The ids in a file are enough: there is no control table, and nothing local.

@@ -57,7 +57,9 @@ func number(n int64) ddbtypes.AttributeValue {
 }
 
 // get reads one item from the target region, or from the replica when that
-// region does not answer.
+// region does not answer or has lost its table. No item is only what the target
+// region says, or the replica where there is no other: what a region that does
+// not answer has, its replica may not have yet.
 func (c *Control) get(ctx context.Context, pk string) (map[string]ddbtypes.AttributeValue, error) {
 	read := func(ctx context.Context, region string, consistent bool) (map[string]ddbtypes.AttributeValue, error) {
 		out, err := c.clients.DynamoDB(region).GetItem(ctx, &dynamodb.GetItemInput{
@@ -76,14 +78,27 @@ func (c *Control) get(ctx context.Context, pk string) (map[string]ddbtypes.Attri
 	if err == nil {
 		return item, nil
 	}
-	if code(err) == "ResourceNotFoundException" {
-		return nil, fmt.Errorf("read %s from table %s: %w", pk, c.table, ErrNoTopology)
-	}
-	if item, replicaErr := read(ctx, c.replica, false); replicaErr == nil {
+	item, replicaErr := read(ctx, c.replica, false)
+	if replicaErr == nil && (item != nil || noTable(err)) {
 		return item, nil
 	}
-	return nil, trouble(fmt.Sprintf("read %s from table %s", pk, c.table), err)
+	return nil, c.unread("read "+pk, err, replicaErr)
 }
+
+// unread is why neither region could be read.
+func (c *Control) unread(step string, home, replica error) error {
+	switch {
+	case noTable(home) && noTable(replica):
+		return fmt.Errorf("%s from table %s: %w", step, c.table, ErrNoTopology)
+	case noTable(home):
+		return trouble(fmt.Sprintf("%s from table %s in %s, as there is none in %s", step, c.table, c.replica, c.home), replica)
+	default:
+		return trouble(step+" from table "+c.table, home)
+	}
+}
+
+// noTable is the answer of a region that has no such table.
+func noTable(err error) bool { return code(err) == "ResourceNotFoundException" }
 
 // untilHalf ends after half of the time that ctx has left: a home region that
 // does not answer must leave the replica its turn.
@@ -288,16 +303,12 @@ func (c *Control) History(ctx context.Context, limit int32) ([]Past, error) {
 		defer cancel()
 		return c.clients.DynamoDB(c.home).Query(home, in)
 	}()
-	if err != nil && code(err) != "ResourceNotFoundException" {
-		if replica, replicaErr := c.clients.DynamoDB(c.replica).Query(ctx, in); replicaErr == nil {
-			out, err = replica, nil
-		}
-	}
-	if code(err) == "ResourceNotFoundException" {
-		return nil, fmt.Errorf("read the history from table %s: %w", c.table, ErrNoTopology)
-	}
 	if err != nil {
-		return nil, trouble("read the history from table "+c.table, err)
+		replica, replicaErr := c.clients.DynamoDB(c.replica).Query(ctx, in)
+		if replicaErr != nil {
+			return nil, c.unread("read the history", err, replicaErr)
+		}
+		out = replica
 	}
 	var all []Past
 	for _, item := range out.Items {

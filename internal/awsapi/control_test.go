@@ -3,6 +3,7 @@ package awsapi_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"github.com/tapctl/tapctl/internal/awsapi"
 	"github.com/tapctl/tapctl/internal/cutover"
+	"github.com/tapctl/tapctl/internal/localaws/wire"
 	"github.com/tapctl/tapctl/internal/topology"
 )
 
@@ -258,6 +260,7 @@ func TestNoTable(t *testing.T) {
 		"topology": func() error { _, err := control.Topology(t.Context()); return err },
 		"shift":    func() error { _, _, err := control.Shift(t.Context()); return err },
 		"lease":    func() error { _, err := control.Lease(t.Context()); return err },
+		"history":  func() error { _, err := control.History(t.Context(), 10); return err },
 	} {
 		if err := call(); !errors.Is(err, awsapi.ErrNoTopology) {
 			t.Errorf("%s: want ErrNoTopology, got %v", name, err)
@@ -308,4 +311,63 @@ func TestReadsFallBackToTheReplica(t *testing.T) {
 			t.Error("a lease was taken in the replica, where another run may have it as well")
 		}
 	})
+}
+
+// A table that is gone in one region is not one that never was: the replica has
+// the ids to flee by.
+func TestReadsOfATableThatIsGoneInOneRegion(t *testing.T) {
+	t.Parallel()
+	gone := func(region string) func(request) error {
+		return func(r request) error {
+			if r.Service == "dynamodb" && r.Region == region {
+				return wire.Errorf(http.StatusBadRequest, "ResourceNotFoundException", "Requested resource not found")
+			}
+			return nil
+		}
+	}
+	w, control := newControl(t)
+	held := ok[*awsapi.Held](t)(w.take(control, "a"))
+	if err := errors.Join(control.PutTopology(t.Context(), stored), held.Save(t.Context(), cutover.State{ID: "one", Phase: cutover.RolledBack})); err != nil {
+		t.Fatal(err)
+	}
+	w.replicate()
+	t.Run("the replica is read", func(t *testing.T) {
+		w.intercept(gone(greenRegion))
+		same(t, "topology", stored, ok[topology.Topology](t)(control.Topology(t.Context())))
+		if s, found, err := control.Shift(t.Context()); err != nil || !found || s.ID != "one" {
+			t.Errorf("journal: %+v, %v, %v", s, found, err)
+		}
+		if past := ok[[]awsapi.Past](t)(control.History(t.Context(), 10)); len(past) != 1 {
+			t.Errorf("history: %+v", past)
+		}
+	})
+	t.Run("and refuses", func(t *testing.T) {
+		w.intercept(func(r request) error {
+			if r.Region == blueRegion {
+				return errForbidden()
+			}
+			return gone(greenRegion)(r)
+		})
+		_, err := control.Topology(t.Context())
+		wantError(t, err, "read topology from table "+controlTable+" in "+blueRegion+", as there is none in "+greenRegion+": access denied")
+		_, historyErr := control.History(t.Context(), 10)
+		if historyErr == nil || errors.Is(errors.Join(err, historyErr), awsapi.ErrNoTopology) {
+			t.Errorf("what could not be read is not what is not there: %v", historyErr)
+		}
+	})
+}
+
+// An item that the replica does not have may be one it does not have yet.
+func TestTheReplicaAloneDoesNotSayNo(t *testing.T) {
+	t.Parallel()
+	w, control := newControl(t)
+	w.intercept(func(r request) error {
+		if r.Region == greenRegion {
+			return errForbidden()
+		}
+		return nil
+	})
+	if _, found, err := control.Shift(t.Context()); err == nil {
+		t.Errorf("the journal: found %v, and no error", found)
+	}
 }
