@@ -174,9 +174,8 @@ func (a *App) prepare(ctx context.Context, control *awsapi.Control, traffic *aws
 	if err != nil {
 		return cutover.State{}, nil, err
 	}
-	state, resumed, err := cutover.Admit(open, found, cutover.Intent{
-		Resume: ask.Resume, Once: ask.Once, Abandoned: cutover.OnAbandoned(a.Config.Lease.OnExpired),
-	}, a.Clock.Now())
+	intent := cutover.Intent{Resume: ask.Resume, Once: ask.Once, Abandoned: cutover.OnAbandoned(a.Config.Lease.OnExpired)}
+	state, resumed, err := cutover.Admit(open, found, intent, a.Clock.Now())
 	if err != nil {
 		return cutover.State{}, nil, err
 	}
@@ -185,6 +184,9 @@ func (a *App) prepare(ctx context.Context, control *awsapi.Control, traffic *aws
 	}
 	live, err := traffic.Read(ctx)
 	if err != nil {
+		return cutover.State{}, nil, err
+	}
+	if err := cutover.AdmitAgain(open, found, intent, live); err != nil {
 		return cutover.State{}, nil, err
 	}
 	plan, budget, err := a.strategy(ctx, traffic.Topology(), live, ask)

@@ -67,6 +67,20 @@ func Admit(newest State, found bool, ask Intent, now time.Time) (s State, resume
 	}
 }
 
+// AdmitAgain refuses the tick of a cron (shift --once) that would begin anew
+// what was just sent back: the same candidate, step by step, tick after tick. A
+// person who starts a whole shift has seen it.
+func AdmitAgain(newest State, found bool, ask Intent, live Setting) error {
+	again := found && ask.Once && newest.Phase == RolledBack && newest.Touched
+	if !again || live.NextVersion == "" || newest.Last.NextVersion != live.NextVersion {
+		return nil
+	}
+	return &NotAdmitted{
+		fmt.Sprintf("shift --once: green's candidate (version %s) was sent back by %s: %s", live.NextVersion, newest.ID, newest.Reason),
+		"tapctl deploy, with a green that is corrected; or tapctl shift, to start anew with this one",
+	}
+}
+
 // revert turns an abandoned shift into its own retreat.
 func revert(s State, now time.Time) State {
 	if s.Phase == Retreating {

@@ -3,6 +3,7 @@ package cutover_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,6 +51,42 @@ func TestAdmit(t *testing.T) {
 				t.Errorf("resumed %v (once %v), want %v (once %v)", resumed, s.Plan.Once, tt.resumed, tt.ask.Once)
 			}
 		})
+	}
+}
+
+// TestAdmitAgain: a cron does not expose users to what was just sent back.
+func TestAdmitAgain(t *testing.T) {
+	t.Parallel()
+	live := cutover.Setting{Base: cutover.Forwarder, NextVersion: "2"}
+	tests := []struct {
+		name    string
+		phase   cutover.Phase // "" where the journal is empty
+		last    string        // the candidate of the newest shift
+		once    bool
+		noTouch bool
+		refused bool
+	}{
+		{"the same candidate", cutover.RolledBack, "2", true, false, true},
+		{"a whole shift", cutover.RolledBack, "2", false, false, false},
+		{"another candidate", cutover.RolledBack, "1", true, false, false},
+		{"a candidate that was not read", cutover.RolledBack, "", true, false, false},
+		{"ended before any change", cutover.RolledBack, "2", true, true, false},
+		{"completed", cutover.Completed, "2", true, false, false},
+		{"no shift", "", "", true, false, false},
+	}
+	for _, tt := range tests {
+		newest := cutover.State{ID: "s", Phase: tt.phase, Touched: !tt.noTouch, Reason: "red", Last: cutover.Setting{NextVersion: tt.last}}
+		err := cutover.AdmitAgain(newest, tt.phase != "", cutover.Intent{Once: tt.once}, live)
+		refusal, refused := errors.AsType[*cutover.NotAdmitted](err)
+		if refused != tt.refused {
+			t.Errorf("%s: %v", tt.name, err)
+		} else if refused && (refusal.ExitCode() != 3 || !strings.Contains(refusal.Error(), "version 2) was sent back by s: red") || !strings.HasPrefix(refusal.Hint(), "tapctl deploy, ")) {
+			t.Errorf("%s: %v, next: %s", tt.name, err, refusal.Hint())
+		}
+	}
+	unread := cutover.State{Phase: cutover.RolledBack, Touched: true}
+	if err := cutover.AdmitAgain(unread, true, cutover.Intent{Once: true}, cutover.Setting{}); err != nil {
+		t.Errorf("two candidates that nobody read are not the same: %v", err)
 	}
 }
 
