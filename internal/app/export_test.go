@@ -22,8 +22,8 @@ func (a *App) Receipt(ctx context.Context, top topology.Topology, end cutover.St
 }
 
 // Target is target.
-func (a *App) Target(ctx context.Context, top topology.Topology, live cutover.Setting, liveKnown bool, ask RollbackAsk) (cutover.Setting, error) {
-	return a.target(ctx, top, live, liveKnown, ask)
+func (a *App) Target(ctx context.Context, top topology.Topology, live cutover.Setting, readErr error, ask RollbackAsk) (cutover.Setting, error) {
+	return a.target(ctx, top, live, readErr, ask)
 }
 
 // KeepShift is keepShift.

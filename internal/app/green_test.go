@@ -18,6 +18,7 @@ type green struct {
 	fn         string
 	canary     float64
 	live, next string
+	stuck      bool // it takes patches and does not follow them
 }
 
 func (g *green) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
@@ -38,6 +39,9 @@ func (g *green) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 			return
 		}
 		for _, operation := range patch.PatchOperations {
+			if g.stuck {
+				break
+			}
 			switch operation.Path {
 			case "/variables/fn":
 				g.fn = operation.Value

@@ -72,9 +72,9 @@ func (a *App) Rollback(ctx context.Context, ask RollbackAsk) (Report, error) {
 	look, cancel := a.briefly(ctx)
 	live, readErr := traffic.Read(look)
 	cancel()
-	target, err := a.awaitTarget(ctx, journal, top, live, readErr == nil, ask)
+	target, err := a.awaitTarget(ctx, journal, top, live, readErr, ask)
 	if err != nil {
-		return a.undecided(err, live), nil
+		return a.undecided(err, live, readErr), nil
 	}
 	plan := a.plan(nil, false, false)
 	if !ask.Shaped {
@@ -94,7 +94,7 @@ func (a *App) planRollback(ctx context.Context, traffic *awsapi.Traffic, ask Rol
 	if err != nil {
 		return Report{}, refused(err)
 	}
-	target, err := a.target(ctx, traffic.Topology(), live, true, ask)
+	target, err := a.target(ctx, traffic.Topology(), live, nil, ask)
 	if err != nil {
 		return Report{}, refused(err)
 	}

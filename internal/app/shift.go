@@ -34,6 +34,8 @@ type Report struct {
 	NextCommand string          `json:"next_command"`
 	DryRun      bool            `json:"dry_run,omitempty"`
 
+	// Unseen are the dials that this run never read: null in the JSON.
+	Unseen Unseen `json:"-"`
 	// Touched is false where nothing was changed.
 	Touched bool `json:"-"`
 	// Stopped is true where a signal ended the run.
@@ -292,10 +294,10 @@ func (a *App) alarmsAtStart(ctx context.Context, top topology.Topology, state cu
 
 // drive runs the state to its end and reports it.
 func (a *App) drive(ctx context.Context, traffic *awsapi.Traffic, watch *health.Watcher, journal cutover.Journal, state cutover.State) (Report, error) {
-	steps := newStepLog(state)
+	steps, seen := newStepLog(state), newSight(traffic, state)
 	a.keepShift(traffic.Topology(), state)
 	ports := cutover.Ports{
-		Traffic: traffic, Journal: journal, Clock: a.Clock, Stop: a.Stop, Heartbeat: a.Config.Lease.Heartbeat,
+		Traffic: seen, Journal: journal, Clock: a.Clock, Stop: a.Stop, Heartbeat: a.Config.Lease.Heartbeat,
 		Until: a.until(ctx), Gates: a.control(), Back: func(ctx context.Context) string { return a.blue(ctx, traffic.Topology(), state.Target) },
 		Emit: func(e cutover.Event) {
 			steps.note(e)
@@ -327,6 +329,7 @@ func (a *App) drive(ctx context.Context, traffic *awsapi.Traffic, watch *health.
 		}
 	case cutover.Uncertain, cutover.Turning, cutover.Syncing, cutover.Settling, cutover.Baking, cutover.Gated, cutover.Promoting, cutover.Confirming, cutover.Retreating:
 		report.Outcome, report.NextCommand = "uncertain", "tapctl status, then tapctl rollback"
+		a.unconfirmed(&report, seen, end)
 	}
 	if !end.Receipt.Decided.IsZero() {
 		report.Receipt = a.receipt(ctx, traffic, end)

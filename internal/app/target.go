@@ -49,7 +49,10 @@ func (e *noTarget) Hint() string {
 // said, or, where no shift was ever begun, where the mode says. A journal that
 // cannot be read is not an empty one: the local copy stands in for it, and
 // *noTarget is the answer where green's own version answers and there is none.
-func (a *App) target(ctx context.Context, top topology.Topology, live cutover.Setting, liveKnown bool, ask RollbackAsk) (cutover.Setting, error) {
+//
+// readErr is why the dials, or some of them, could not be read.
+func (a *App) target(ctx context.Context, top topology.Topology, live cutover.Setting, readErr error, ask RollbackAsk) (cutover.Setting, error) {
+	liveKnown := readErr == nil
 	switch {
 	case ask.ToBlue:
 		return cutover.Setting{Base: cutover.Forwarder}, nil
@@ -66,7 +69,7 @@ func (a *App) target(ctx context.Context, top topology.Topology, live cutover.Se
 	target := cutover.RetreatTarget(shift, found, live, liveKnown)
 	if err != nil {
 		var known bool
-		if target, known = a.blindTarget(top, live, liveKnown, err); !known {
+		if target, known = a.blindTarget(top, live, readErr, err); !known {
 			return target, &noTarget{err, live.LiveVersion, top.Retired}
 		}
 	}
@@ -78,15 +81,16 @@ func (a *App) target(ctx context.Context, top topology.Topology, live cutover.Se
 }
 
 // blindTarget is the target without the journal, and says what it went by.
-func (a *App) blindTarget(top topology.Topology, live cutover.Setting, liveKnown bool, cause error) (target cutover.Setting, known bool) {
-	if shift, found := a.keptShift(top, live, liveKnown); found {
+func (a *App) blindTarget(top topology.Topology, live cutover.Setting, readErr, cause error) (target cutover.Setting, known bool) {
+	unread := awsapi.UnreadOf(readErr)
+	if shift, found := a.keptShift(top, live, unread.Live == nil && unread.Next == nil); found {
 		a.say(cutover.EventTrouble, "using the local copy of the journal: %v", cause)
 		return shift.Target, true
 	}
 	if top.Retired {
 		return target, false // green answers, whether or not that could be read
 	}
-	if target, known = cutover.BlindTarget(live, liveKnown); known {
+	if target, known = cutover.BlindTarget(live, unread.Stage == nil); known {
 		a.say(cutover.EventTrouble, "going on without the journal: %v", cause)
 	}
 	return target, known
@@ -101,7 +105,7 @@ const (
 
 // awaitTarget is target, asked again while nothing tells it: with no target
 // there is nothing to do, and who knows one can say it.
-func (a *App) awaitTarget(ctx context.Context, journal *cutover.LateJournal, top topology.Topology, live cutover.Setting, liveKnown bool, ask RollbackAsk) (cutover.Setting, error) {
+func (a *App) awaitTarget(ctx context.Context, journal *cutover.LateJournal, top topology.Topology, live cutover.Setting, readErr error, ask RollbackAsk) (cutover.Setting, error) {
 	wait, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
@@ -112,7 +116,7 @@ func (a *App) awaitTarget(ctx context.Context, journal *cutover.LateJournal, top
 		}
 	}()
 	for try := 1; ; try++ {
-		target, err := a.target(wait, top, live, liveKnown, ask)
+		target, err := a.target(wait, top, live, readErr, ask)
 		lost, isLost := errors.AsType[*noTarget](err)
 		if !isLost || try == targetTries {
 			return target, err
@@ -129,8 +133,9 @@ func (a *App) awaitTarget(ctx context.Context, journal *cutover.LateJournal, top
 }
 
 // undecided is the end of a rollback that knows no target.
-func (a *App) undecided(err error, live cutover.Setting) Report {
-	r := Report{Outcome: "uncertain", Dials: live.Dials, Exposure: live.Exposure(), Reason: err.Error() + "; nothing was turned", Steps: []StepReport{}, Stopped: a.stopped(), NextCommand: "tapctl rollback --to-blue"}
+func (a *App) undecided(err error, live cutover.Setting, readErr error) Report {
+	unread := awsapi.UnreadOf(readErr)
+	r := Report{Outcome: "uncertain", Dials: live.Dials, Exposure: live.Exposure(), Unseen: Unseen{unread.DNS != nil, unread.Stage != nil}, Reason: err.Error() + "; nothing was turned", Steps: []StepReport{}, Stopped: a.stopped(), NextCommand: "tapctl rollback --to-blue"}
 	if lost, ok := errors.AsType[*noTarget](err); ok {
 		r.NextCommand = lost.Hint()
 	}
@@ -147,7 +152,7 @@ func (a *App) versionFits(ctx context.Context, traffic *awsapi.Traffic, ask Roll
 	look, cancel := a.briefly(ctx)
 	defer cancel()
 	// What cannot be read does not keep a rollback from its target.
-	if live, err := traffic.Read(look); err == nil && live.Base == cutover.Forwarder {
+	if live, _ := traffic.Read(look); live.Base == cutover.Forwarder {
 		return &Refused{Cause: fmt.Errorf("rollback: --to-version is for a green that answers by itself, and blue answers: %s", live), Next: "tapctl rollback"}
 	}
 	return nil
@@ -186,14 +191,14 @@ func (a *App) keepShift(top topology.Topology, s cutover.State) {
 
 // keptShift reads the local copy. Another runner may have shifted since: the
 // copy counts where the versions that stand there are its own.
-func (a *App) keptShift(top topology.Topology, live cutover.Setting, liveKnown bool) (s cutover.State, found bool) {
+func (a *App) keptShift(top topology.Topology, live cutover.Setting, versionsKnown bool) (s cutover.State, found bool) {
 	var kept keptShift
 	encoded, err := os.ReadFile(a.shiftFile())
 	if err != nil || json.Unmarshal(encoded, &kept) != nil || kept.RestAPI != top.Target.RestAPI {
 		return s, false
 	}
 	began := kept.Shift.Last
-	if liveKnown && (live.NextVersion != began.NextVersion || live.LiveVersion != began.LiveVersion && live.LiveVersion != began.NextVersion && live.LiveVersion != kept.Shift.Target.LiveVersion) {
+	if versionsKnown && (live.NextVersion != began.NextVersion || live.LiveVersion != began.LiveVersion && live.LiveVersion != began.NextVersion && live.LiveVersion != kept.Shift.Target.LiveVersion) {
 		return s, false
 	}
 	return kept.Shift, true

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tapctl/tapctl/internal/app"
+	"github.com/tapctl/tapctl/internal/awsapi"
 	"github.com/tapctl/tapctl/internal/cutover"
 )
 
@@ -142,12 +143,24 @@ func TestTargetWithoutTheJournal(t *testing.T) {
 				}
 				w.KeepShift(of, *test.kept)
 			}
-			got, err := w.Target(t.Context(), top, test.live, test.known, app.RollbackAsk{})
+			got, err := w.Target(t.Context(), top, test.live, unreadUnless(test.known), app.RollbackAsk{})
 			if (err != nil) != test.lost {
 				t.Fatalf("target %v, error %v", got, err)
 			}
 			same(t, "target", test.want, got)
 		})
+	}
+}
+
+// That green answers by itself is known though Route 53 does not answer.
+func TestTargetWithoutTheJournalAndDNS(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.set(greenRegion, refuses)
+	w.set(blueRegion, refuses)
+	live := cutover.Setting{Base: cutover.Live, LiveVersion: "2", NextVersion: "2"}
+	if got, err := w.Target(t.Context(), w.top, live, &awsapi.Unread{DNS: errors.New("throttled")}, app.RollbackAsk{}); err == nil {
+		t.Errorf("want no target, got %v", got)
 	}
 }
 
@@ -194,4 +207,12 @@ func TestKeepShift(t *testing.T) {
 	if !w.heard("no local copy of the journal is kept") {
 		t.Errorf("told %q", w.told)
 	}
+}
+
+// unreadUnless is why no dial could be read.
+func unreadUnless(known bool) error {
+	if known {
+		return nil
+	}
+	return errors.New("unread")
 }

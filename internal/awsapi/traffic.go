@@ -7,6 +7,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -40,42 +41,47 @@ func NewTraffic(c *Clients, t topology.Topology) *Traffic {
 	return &Traffic{clients: c, top: t, patience: readPatience}
 }
 
-// Read implements cutover.Traffic: all parts are asked at once.
+// Read implements cutover.Traffic: all parts are asked at once, and none waits
+// for another or fails with it. Its error is *Unread: what it does not name was
+// read.
 func (t *Traffic) Read(ctx context.Context) (cutover.Setting, error) {
 	var setting cutover.Setting
+	var unread Unread
 	ctx, cancel := context.WithTimeout(ctx, t.patience)
 	defer cancel()
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		records, err := t.clients.weighted(ctx, t.top.ZoneID, t.top.RecordName, t.top.RecordTypes)
-		if err != nil {
-			return err
+	var asked sync.WaitGroup
+	asked.Go(func() {
+		var records []r53types.ResourceRecordSet
+		if records, unread.DNS = t.clients.weighted(ctx, t.top.ZoneID, t.top.RecordName, t.top.RecordTypes); unread.DNS == nil {
+			setting.DNS, unread.DNS = t.percent(records)
 		}
-		setting.DNS, err = t.percent(records)
-		return err
 	})
-	group.Go(func() error {
-		stage, err := t.stage(ctx)
-		if err != nil {
-			return err
+	asked.Go(func() {
+		var stage *apigateway.GetStageOutput
+		if stage, unread.Stage = t.stage(ctx); unread.Stage != nil {
+			return
 		}
 		if stage.CanarySettings != nil {
 			setting.Canary = cutover.Percent(stage.CanarySettings.PercentTraffic)
 		}
-		setting.Base, err = t.base(stage.Variables["fn"])
-		return err
+		setting.Base, unread.Stage = t.base(stage.Variables["fn"])
 	})
-	for name, version := range map[string]*string{"live": &setting.LiveVersion, "next": &setting.NextVersion} {
-		group.Go(func() error {
+	for name, into := range map[string]struct {
+		version *string
+		err     *error
+	}{"live": {&setting.LiveVersion, &unread.Live}, "next": {&setting.NextVersion, &unread.Next}} {
+		asked.Go(func() {
 			alias, err := t.alias(ctx, name)
-			if err == nil {
-				*version = aws.ToString(alias.FunctionVersion)
+			if *into.err = err; err == nil {
+				*into.version = aws.ToString(alias.FunctionVersion)
 			}
-			return err
 		})
 	}
-	err := group.Wait()
-	return setting, err
+	asked.Wait()
+	if unread.Unwrap() != nil {
+		return setting, &unread
+	}
+	return setting, nil
 }
 
 func (t *Traffic) base(fn string) (cutover.Base, error) {

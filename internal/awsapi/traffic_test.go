@@ -448,3 +448,30 @@ func TestCallsAreCounted(t *testing.T) {
 func errForbidden() error {
 	return wire.Errorf(http.StatusForbidden, "AccessDeniedException", "not allowed")
 }
+
+// What one part refuses the others tell, and the error says which that was.
+func TestReadTellsWhatItCould(t *testing.T) {
+	t.Parallel()
+	full := cutover.Setting{Dials: cutover.Dials{DNS: 40, Canary: 10}, Base: cutover.Forwarder, LiveVersion: "1", NextVersion: "2"}
+	for service, want := range map[string]struct {
+		setting cutover.Setting
+		unread  [4]bool // DNS, stage, live, next
+	}{
+		"route53":    {cutover.Setting{Dials: cutover.Dials{Canary: 10}, Base: cutover.Forwarder, LiveVersion: "1", NextVersion: "2"}, [4]bool{true}},
+		"apigateway": {cutover.Setting{Dials: cutover.Dials{DNS: 40}, LiveVersion: "1", NextVersion: "2"}, [4]bool{false, true}},
+		"lambda":     {cutover.Setting{Dials: full.Dials, Base: cutover.Forwarder}, [4]bool{false, false, true, true}},
+		"":           {full, [4]bool{}},
+	} {
+		d := newDeployed(t)
+		d.weigh(60, 40)
+		d.refuse(service)
+		got, err := d.traffic.Read(t.Context())
+		same(t, "setting without "+service, want.setting, got)
+		unread := awsapi.UnreadOf(err)
+		same(t, "unread without "+service, want.unread, [4]bool{unread.DNS != nil, unread.Stage != nil, unread.Live != nil, unread.Next != nil})
+	}
+	whole := awsapi.UnreadOf(errForbidden())
+	if whole.DNS == nil || whole.Green() == nil {
+		t.Errorf("an error that names no part is of every part: %+v", whole)
+	}
+}

@@ -138,17 +138,33 @@ func (c *command) printReport(r app.Report) error {
 			c.printf("step %2d  dns %v%%  canary %v%%  exposure %v%%\n", i+1, step.Dials.DNS, step.Dials.Canary, step.Exposure)
 		}
 	}
-	seen := ""
-	if r.Outcome == "uncertain" {
-		seen = "last seen at " // nobody read it back
-	}
 	c.printf("outcome: %s: %s\n", r.Outcome, strings.ReplaceAll(r.Reason, "\n", "; "))
-	c.printf("traffic: "+seen+"dns %v%% to green, canary %v%%, %v%% of users on green's code\n", r.Dials.DNS, r.Dials.Canary, r.Exposure)
+	c.printf("traffic: %s\n", traffic(r))
 	if r.Receipt != nil {
 		c.printReceipt(*r.Receipt)
 	}
 	c.printf("next: %s\n", r.NextCommand)
 	return nil
+}
+
+// traffic is where the dials stand, or stood when they were last read.
+func traffic(r app.Report) string {
+	seen := ""
+	if r.Outcome == "uncertain" {
+		seen = "last seen at " // nobody read it back
+	}
+	dns, canary := fmt.Sprintf("dns %v%% to green", r.Dials.DNS), fmt.Sprintf("canary %v%%", r.Dials.Canary)
+	const lost = "; how many users are on green's code is not known"
+	switch {
+	case r.Unseen.DNS && r.Unseen.Stage:
+		return "not seen: neither Route 53 nor green's stage could be read"
+	case r.Unseen.DNS:
+		return seen + canary + ", dns not seen" + lost
+	case r.Unseen.Stage:
+		return seen + dns + ", canary not seen" + lost
+	default:
+		return fmt.Sprintf("%s%s, %s, %v%% of users on green's code", seen, dns, canary, r.Exposure)
+	}
 }
 
 func (c *command) printReceipt(r app.Receipt) {

@@ -17,7 +17,7 @@ func Next(s State, o Observation) (State, []Action) {
 	case s.Phase.Terminal():
 		return s, []Action{Finish{}}
 	case o.Fenced:
-		return finish(s, Uncertain, "another run took over with a newer token: it decides now")
+		return finish(s, Uncertain, TakenOver)
 	}
 	s = absorbWrite(s, o)
 	switch {
@@ -53,6 +53,9 @@ func Next(s State, o Observation) (State, []Action) {
 	}
 	return advance(s, o)
 }
+
+// TakenOver is the reason of a run that lost the lease.
+const TakenOver = "another run took over with a newer token: it decides now"
 
 // absorbWrite remembers the Route 53 change whose INSYNC is to be awaited.
 func absorbWrite(s State, o Observation) State {
@@ -389,11 +392,11 @@ func retryRetreat(s State, o Observation) (State, []Action) {
 		s.Tries, s.PortionAt = 0, o.Now
 	}
 	if s.Tries >= s.Plan.RetreatTries {
-		stands := "unknown"
+		stands := "not all dials could be read"
 		if o.LiveKnown {
-			stands = o.Live.String()
+			stands = "traffic stands at " + o.Live.String()
 		}
-		return finish(s, Uncertain, fmt.Sprintf("retreat to %s not confirmed after %d tries; traffic stands at %s; last error: %s; began because: %s",
+		return finish(s, Uncertain, fmt.Sprintf("retreat to %s not confirmed after %d tries; %s; last error: %s; began because: %s",
 			s.Target, s.Tries, stands, o.Write.Error, s.Reason))
 	}
 	s.Tries++
