@@ -17,7 +17,7 @@ type PastShift struct {
 	Dials    cutover.Dials   `json:"dials"` // as last read back
 	Exposure cutover.Percent `json:"exposure"`
 	Reason   string          `json:"reason"`
-	Owner    string          `json:"owner"` // who drove it last
+	Owner    string          `json:"owner"` // who drove it last; "unknown" of one that was superseded
 	RunURL   string          `json:"run_url,omitempty"`
 	Receipt  *Receipt        `json:"receipt,omitempty"` // of a retreat
 }

@@ -240,6 +240,7 @@ type Held struct {
 	control *Control
 	lease   cutover.Lease
 	ttl     time.Duration
+	saved   string // the shift that is known to be the journal's newest
 	// Now tells the time a beat extends from.
 	Now func() time.Time
 }
@@ -248,7 +249,8 @@ type Held struct {
 func (h *Held) Lease() cutover.Lease { return h.lease }
 
 // Save implements cutover.Journal: the state is stored only while the lease's
-// token is still this run's, checked in the same transaction.
+// token is still this run's, checked in the same transaction. A shift that it
+// takes the place of, and that never ended, goes into the history with it.
 func (h *Held) Save(ctx context.Context, s cutover.State) error {
 	encoded, err := json.Marshal(s)
 	if err != nil {
@@ -263,18 +265,53 @@ func (h *Held) Save(ctx context.Context, s cutover.State) error {
 		}},
 		{Put: &ddbtypes.Put{TableName: &h.control.table, Item: item}},
 	}
+	var ended []Past
 	if s.Phase.Terminal() {
-		past, err := h.past(s)
+		ended = append(ended, Past{State: s, Owner: h.lease.Owner, RunURL: h.lease.RunURL})
+	}
+	if h.saved != s.ID {
+		ended = append(ended, h.superseded(ctx, s)...)
+	}
+	for _, past := range ended {
+		item, err := past.item()
 		if err != nil {
 			return err
 		}
-		writes = append(writes, ddbtypes.TransactWriteItem{Put: &ddbtypes.Put{TableName: &h.control.table, Item: past}})
+		writes = append(writes, ddbtypes.TransactWriteItem{Put: &ddbtypes.Put{TableName: &h.control.table, Item: item}})
 	}
 	_, err = h.control.clients.DynamoDB(h.control.home).TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
 	if cancelled, ok := errors.AsType[*ddbtypes.TransactionCanceledException](err); ok && fenced(cancelled) {
 		return cutover.ErrFenced
 	}
+	if err == nil {
+		h.saved = s.ID
+	}
 	return trouble("write the journal to table "+h.control.table, err)
+}
+
+// superseded is the shift that the journal has now, where it never ended: its
+// runner was killed, or lost the lease and could write no end. Nobody but the
+// holder of the lease writes there meanwhile.
+func (h *Held) superseded(ctx context.Context, by cutover.State) []Past {
+	look, cancel := untilHalf(ctx)
+	defer cancel()
+	out, err := h.control.clients.DynamoDB(h.control.home).GetItem(look, &dynamodb.GetItemInput{
+		TableName: &h.control.table, Key: key(pkShift), ConsistentRead: aws.Bool(true),
+	})
+	if err != nil {
+		return nil // Non-fatal: the journal matters more than the history.
+	}
+	var s cutover.State
+	encoded, _ := out.Item[document].(*ddbtypes.AttributeValueMemberS)
+	if encoded == nil || json.Unmarshal([]byte(encoded.Value), &s) != nil || s.ID == by.ID || s.Phase.Terminal() {
+		return nil
+	}
+	what := "superseded by " + by.ID + ", a " + h.lease.Purpose + " of " + h.lease.Owner + ", while " + string(s.Phase)
+	if s.Reason != "" {
+		what += ": " + s.Reason
+	}
+	s.Phase, s.Reason = cutover.Uncertain, what
+	return []Past{{State: s, Owner: "unknown"}} // the lease names its new holder
 }
 
 // Past is a shift that ended, and who drove it last.
@@ -284,12 +321,12 @@ type Past struct {
 	RunURL string        `json:"run_url,omitempty"`
 }
 
-func (h *Held) past(s cutover.State) (map[string]ddbtypes.AttributeValue, error) {
-	encoded, err := json.Marshal(Past{State: s, Owner: h.lease.Owner, RunURL: h.lease.RunURL})
+func (p Past) item() (map[string]ddbtypes.AttributeValue, error) {
+	encoded, err := json.Marshal(p)
 	if err != nil {
 		return nil, err
 	}
-	return map[string]ddbtypes.AttributeValue{"pk": text(pkHistory), "sk": text(s.ID), document: text(string(encoded))}, nil
+	return map[string]ddbtypes.AttributeValue{"pk": text(pkHistory), "sk": text(p.State.ID), document: text(string(encoded))}, nil
 }
 
 // History reads the shifts that ended, the newest first, at most limit.

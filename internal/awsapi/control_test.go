@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -369,5 +370,64 @@ func TestTheReplicaAloneDoesNotSayNo(t *testing.T) {
 	})
 	if _, found, err := control.Shift(t.Context()); err == nil {
 		t.Errorf("the journal: found %v, and no error", found)
+	}
+}
+
+// A shift that was killed, or that lost the lease, writes no end of its own: who
+// takes its place does.
+func TestHistoryHasWhatWasSuperseded(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		newest cutover.State
+		want   []string // ids, outcomes and reasons, the newest first
+	}{
+		{"killed in a bake", cutover.State{ID: "1", Phase: cutover.Baking}, []string{"2 rolled_back asked for", "1 uncertain superseded by 2, a rollback of b, while baking"}},
+		{"killed in a retreat", cutover.State{ID: "1", Phase: cutover.Retreating, Reason: "red"}, []string{"2 rolled_back asked for", "1 uncertain superseded by 2, a rollback of b, while retreating: red"}},
+		{"held", cutover.State{ID: "1", Phase: cutover.Held, Reason: "one step"}, []string{"2 rolled_back asked for", "1 held one step"}},
+		{"itself, resumed", cutover.State{ID: "2", Phase: cutover.Baking}, []string{"2 rolled_back asked for"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			w, control := newControl(t)
+			old := ok[*awsapi.Held](t)(w.take(control, "a"))
+			if err := old.Save(t.Context(), test.newest); err != nil {
+				t.Fatal(err)
+			}
+			lease := w.lease("b")
+			lease.Purpose = "rollback"
+			held := ok[*awsapi.Held](t)(control.Seize(t.Context(), lease, w.clock.Now()))
+			for _, phase := range []cutover.Phase{cutover.Retreating, cutover.RolledBack} {
+				if err := held.Save(t.Context(), cutover.State{ID: "2", Phase: phase, Reason: "asked for"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := old.Save(t.Context(), cutover.State{ID: "1", Phase: cutover.Uncertain}); !errors.Is(err, cutover.ErrFenced) {
+				t.Errorf("the old holder's end: want ErrFenced, got %v", err)
+			}
+			var got []string
+			for _, p := range ok[[]awsapi.Past](t)(control.History(t.Context(), 10)) {
+				got = append(got, p.State.ID+" "+string(p.State.Phase)+" "+p.State.Reason)
+			}
+			same(t, "history", test.want, got)
+		})
+	}
+}
+
+// The history is worth no journal: where it cannot be completed, the state is
+// stored all the same.
+func TestSaveGoesOnWithoutTheHistory(t *testing.T) {
+	t.Parallel()
+	w, control := newControl(t)
+	held := ok[*awsapi.Held](t)(w.take(control, "a"))
+	w.intercept(func(r request) error {
+		if strings.HasSuffix(r.Target, ".GetItem") {
+			return errForbidden()
+		}
+		return nil
+	})
+	if err := held.Save(t.Context(), cutover.State{ID: "1", Phase: cutover.Turning}); err != nil {
+		t.Error(err)
 	}
 }
