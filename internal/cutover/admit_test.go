@@ -232,3 +232,25 @@ func TestAnOldReadIsNotForeign(t *testing.T) {
 		t.Errorf("red at a foreign value: %s, want retreating", got)
 	}
 }
+
+// TestEveryForeignDialIsNamed: whoever looks for who turned them looks once.
+func TestEveryForeignDialIsNamed(t *testing.T) {
+	t.Parallel()
+	for want, turn := range map[string]func(*cutover.Setting){
+		"dns stands at 7, which this run neither found (0) nor set (10): somebody else turned it": func(s *cutover.Setting) { s.DNS = 7 },
+		"dns stands at 7, which this run neither found (0) nor set (10); base stands at live, which this run neither found (forwarder) nor set (forwarder); candidate version stands at 9, which this run neither found (2) nor set (2): somebody else turned them": func(s *cutover.Setting) {
+			s.DNS, s.Base, s.NextVersion = 7, cutover.Live, "9"
+		},
+	} {
+		w := newWorld()
+		w.state.Last.NextVersion, w.state.Want.NextVersion, w.state.Plan.Linger = "2", "2", 0
+		w.state.Last.DNS, w.state.Want.DNS = 0, 10
+		o := w.observe(healthy)
+		o.Live = w.state.Last
+		turn(&o.Live)
+		got, _ := cutover.Next(w.state, o)
+		if got.Phase != cutover.Uncertain || got.Reason != want {
+			t.Errorf("%s:\nwant %q\n got %q", got.Phase, want, got.Reason)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package cutover
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/tapctl/tapctl/internal/health"
@@ -86,27 +87,28 @@ func suspect(s State, o Observation, foreign string) (State, []Action) {
 	}
 }
 
-// foreignChange names the dial that stands at neither the last nor the
-// intended value, or "".
+// foreignChange names every dial that stands at neither the last nor the
+// intended value, or is "".
 func foreignChange(s State, live Setting) string {
-	differ := func(dial string, got, last, want any) string {
-		if got == last || got == want {
-			return ""
-		}
-		return fmt.Sprintf("%s stands at %v, which this run neither found (%v) nor set (%v): somebody else turned it", dial, got, last, want)
-	}
-	for _, text := range []string{
-		differ("dns", live.DNS, s.Last.DNS, s.Want.DNS),
-		differ("canary", live.Canary, s.Last.Canary, s.Want.Canary),
-		differ("base", live.Base, s.Last.Base, s.Want.Base),
-		differ("live version", live.LiveVersion, s.Last.LiveVersion, s.Want.LiveVersion),
-		differ("candidate version", live.NextVersion, s.Last.NextVersion, s.Want.NextVersion),
-	} {
-		if text != "" {
-			return text
+	var foreign []string
+	differ := func(dial string, got, last, want any) {
+		if got != last && got != want {
+			foreign = append(foreign, fmt.Sprintf("%s stands at %v, which this run neither found (%v) nor set (%v)", dial, got, last, want))
 		}
 	}
-	return ""
+	differ("dns", live.DNS, s.Last.DNS, s.Want.DNS)
+	differ("canary", live.Canary, s.Last.Canary, s.Want.Canary)
+	differ("base", live.Base, s.Last.Base, s.Want.Base)
+	differ("live version", live.LiveVersion, s.Last.LiveVersion, s.Want.LiveVersion)
+	differ("candidate version", live.NextVersion, s.Last.NextVersion, s.Want.NextVersion)
+	switch len(foreign) {
+	case 0:
+		return ""
+	case 1:
+		return foreign[0] + ": somebody else turned it"
+	default:
+		return strings.Join(foreign, "; ") + ": somebody else turned them"
+	}
 }
 
 func advance(s State, o Observation) (State, []Action) {
