@@ -19,7 +19,7 @@ import (
 
 // commands are what the scripts have beside testscript's own.
 var commands = map[string]func(*testscript.TestScript, bool, []string){
-	"exitcode": exitcode, "oneerror": oneerror, "json": jsonFields, "pick": pick, "normal": normal,
+	"exitcode": exitcode, "oneerror": oneerror, "json": jsonFields, "pick": pick, "normal": normal, "lastevent": lastEvent,
 	"start": start, "await": await, "signal": signal, "finish": finish, "until": until,
 	"localenv": localenv, "ports": ports, "dns": dnsShare, "weights": weights, "world": world, "get": get, "changed": changed,
 	"left": left, "website": website, "object": object, "nowhere": nowhere, "detach": detach, "records": records, "versions": versions, "harms": harms,
@@ -203,6 +203,23 @@ func normal(ts *testscript.TestScript, neg bool, args []string) {
 		text = n.pattern.ReplaceAllString(text, n.by)
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o600))
+}
+
+// lastEvent wants a JSON object with a time, a kind and a text on every line of
+// the file, and keeps the last of the kind.
+func lastEvent(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, !neg && len(args) == 3, "lastevent FILE KIND TO")
+	last := ""
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		var event struct{ At, Kind, Text string }
+		if err := json.Unmarshal([]byte(line), &event); err != nil || event.At == "" || event.Kind == "" || event.Text == "" {
+			ts.Fatalf("%s: no event: %q, %v", args[0], line, err)
+		}
+		if event.Kind == args[1] {
+			last = line
+		}
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(last), 0o600))
 }
 
 // changed copies a function's zip with one file more: other bytes, the same
