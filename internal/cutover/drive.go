@@ -117,6 +117,7 @@ func Run(ctx context.Context, p Ports, s State) State {
 type run struct {
 	Ports
 	state    State
+	before   Phase // of the state before this tick
 	write    WriteResult
 	journal  string
 	savedAt  time.Time // by the wall: when this tick's Save began, if it succeeded
@@ -143,7 +144,7 @@ func (r *run) tick(ctx context.Context) {
 			next, actions = retreat(r.state, o, err.Error())
 		}
 	}
-	r.state = next
+	r.before, r.state = r.state.Phase, next
 	r.write, r.savedAt = WriteResult{}, time.Time{}
 	r.tellBack(o)
 	r.tell(o, actions)
@@ -244,6 +245,7 @@ func (r *run) perform(ctx context.Context, action Action, o Observation) {
 	switch a := action.(type) {
 	case Save:
 		r.save(call)
+		r.saveEnd(ctx)
 	case SetCanary:
 		r.change(r.intended(), fmt.Sprintf("canary %v%% -> %v%%", a.From, a.To), func() (string, error) { return "", r.Traffic.SetCanary(call, a.From, a.To) })
 	case SetDNS:
@@ -256,6 +258,9 @@ func (r *run) perform(ctx context.Context, action Action, o Observation) {
 	case Wait:
 		r.wait(ctx, a.For)
 	case Announce:
+		if a.Kind == EventFinish {
+			a.Text = r.state.Reason // the journal may have had a word in it
+		}
 		r.emit(a.Kind, a.Text, o)
 	case Finish:
 		r.finished = true
@@ -271,6 +276,30 @@ func (r *run) save(ctx context.Context) {
 	r.noteJournal(r.Journal.Save(ctx, r.state))
 	if r.journal == "" && !r.fenced {
 		r.savedAt = began
+	}
+}
+
+// endPatience bounds how long a run that is complete asks a journal that does
+// not answer.
+const endPatience = time.Minute
+
+// saveEnd holds the end against the journal, which it has just been told: what
+// another run took over is not for this one to call done, and a shift is
+// complete only once its record is.
+func (r *run) saveEnd(ctx context.Context) {
+	began := r.Clock.Now()
+	for r.state.Phase == Completed && r.journal != "" && !r.stopped() && r.Clock.Now().Sub(began) < endPatience {
+		r.wait(ctx, min(r.state.Plan.Poll, retreatPause))
+		call, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+		r.save(call)
+		cancel()
+	}
+	switch {
+	case r.state.Phase.Terminal() && r.fenced:
+		r.state.Phase, r.state.HeldIn, r.state.Reason = Uncertain, "", TakenOver
+	case r.state.Phase == Completed && r.journal != "":
+		r.state.Phase, r.state.HeldIn = Held, r.before
+		r.state.Reason += ", but the journal could not be told: " + r.journal
 	}
 }
 

@@ -284,6 +284,9 @@ func (s *sim) measure(p *proc, was cutover.Setting) {
 func (s *sim) checkEnd(p *proc) {
 	truth := s.truth()
 	s.seen["end: "+string(p.end.Phase)]++
+	if p.fenced && p.end.Phase != cutover.Uncertain {
+		s.fail("a fenced run decides nothing", "%s ends %s: %s", p.name, p.end.Phase, p.end.Reason)
+	}
 	meddled := s.meddled(p, s.now.Sub(p.sawAt)+s.opt.staleness)
 	switch p.end.Phase {
 	case cutover.Completed:
