@@ -64,11 +64,11 @@ func writeAhead(_ State, _ Observation, _ State, actions []Action) error {
 		switch a.(type) {
 		case Save:
 			saved = true
-		case SetCanary, SetDNS, Promote:
+		case SetCanary, SetDNS, Promote, Retreat:
 			if !saved {
 				return fmt.Errorf("%T before Save", a)
 			}
-		case Retreat, Wait, Announce, Finish:
+		case Wait, Announce, Finish:
 		}
 	}
 	return nil

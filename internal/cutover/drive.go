@@ -94,8 +94,14 @@ type Ports struct {
 // is how old a journalled intent may be when its write is sent, lookTimeout
 // how old the reading of the dials when it is judged. Past them it asks again.
 // Plan.Linger is to outlast callTimeout and intentTimeout together.
+//
+// A retreat is recorded before it is sent, but it waits for the record no
+// longer than recordTimeout: losing the control table never stops one. What was
+// not recorded by then is tried again after the call, for recordAgain.
 const (
 	callTimeout    = 30 * time.Second
+	recordTimeout  = time.Second
+	recordAgain    = 5 * time.Second
 	retreatTimeout = 60 * time.Second
 	intentTimeout  = 30 * time.Second
 	lookTimeout    = 60 * time.Second
@@ -236,11 +242,7 @@ func (r *run) noteJournal(err error) {
 
 // perform does one action.
 func (r *run) perform(ctx context.Context, action Action, o Observation) {
-	timeout := callTimeout
-	if _, isRetreat := action.(Retreat); isRetreat {
-		timeout = retreatTimeout
-	}
-	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.patience(action))
 	defer cancel()
 	switch a := action.(type) {
 	case Save:
@@ -253,8 +255,12 @@ func (r *run) perform(ctx context.Context, action Action, o Observation) {
 	case Promote:
 		r.change(r.intended(), "promote", func() (string, error) { return "", r.Traffic.Promote(call) })
 	case Retreat:
+		if r.fenced {
+			return // the record was refused: another run decides
+		}
 		r.askBack(ctx)
 		r.change(true, "retreat", func() (string, error) { return r.Traffic.Retreat(call, a.To) })
+		r.saveAgain(ctx)
 	case Wait:
 		r.wait(ctx, a.For)
 	case Announce:
@@ -265,6 +271,30 @@ func (r *run) perform(ctx context.Context, action Action, o Observation) {
 	case Finish:
 		r.finished = true
 	}
+}
+
+// patience is how long the action's call may take.
+func (r *run) patience(action Action) time.Duration {
+	switch action.(type) {
+	case Retreat:
+		return retreatTimeout
+	case Save:
+		if r.state.Phase == Retreating {
+			return recordTimeout
+		}
+	case SetCanary, SetDNS, Promote, Wait, Announce, Finish:
+	}
+	return callTimeout
+}
+
+// saveAgain records a retreat that could not be recorded before it was sent.
+func (r *run) saveAgain(ctx context.Context) {
+	if !r.savedAt.IsZero() {
+		return
+	}
+	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordAgain)
+	defer cancel()
+	r.save(call)
 }
 
 func (r *run) save(ctx context.Context) {

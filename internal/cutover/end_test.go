@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/tapctl/tapctl/internal/clock"
 	"github.com/tapctl/tapctl/internal/cutover"
 	"github.com/tapctl/tapctl/internal/health"
@@ -88,6 +90,65 @@ func TestTheEndIsWhatTheJournalTook(t *testing.T) {
 			}
 			if len(told) != 1 || told[0] != end.Reason {
 				t.Errorf("told %q, ended: %s", told, end.Reason)
+			}
+		})
+	}
+}
+
+// slowTable is a journal that answers no retreat within the time it is given.
+type slowTable struct {
+	aws   *sent
+	given []time.Duration
+	err   error
+}
+
+func (j *slowTable) Save(ctx context.Context, s cutover.State) error {
+	until, _ := ctx.Deadline()
+	if s.Phase == cutover.Retreating {
+		j.given = append(j.given, until.Sub(clock.Real{}.Now()).Round(time.Second))
+		j.aws.log = append(j.aws.log, "record")
+		return j.err
+	}
+	return nil
+}
+func (j *slowTable) Beat(context.Context) error { return nil }
+
+// sent is an AWS that keeps what a retreat did in order.
+type sent struct {
+	standing
+	log []string
+}
+
+func (s *sent) Retreat(_ context.Context, to cutover.Setting) (string, error) {
+	s.log, s.at = append(s.log, "retreat"), to
+	return "", nil
+}
+
+// TestARetreatIsRecordedFirstButNeverWaits: whoever resumes must know of it,
+// and a table that does not answer delays it by a second.
+func TestARetreatIsRecordedFirstButNeverWaits(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		err   error
+		log   []string
+		given []time.Duration
+		end   cutover.Phase
+	}{
+		"the table answers":      {nil, []string{"record", "retreat"}, []time.Duration{time.Second}, cutover.RolledBack},
+		"the table is gone":      {context.DeadlineExceeded, []string{"record", "retreat", "record"}, []time.Duration{time.Second, 5 * time.Second}, cutover.RolledBack},
+		"another run has it now": {cutover.ErrFenced, []string{"record"}, []time.Duration{time.Second}, cutover.Uncertain},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			aws := &sent{standing: standing{cutover.Setting{Dials: plan().Steps[0], Base: cutover.Forwarder}}}
+			s := cutover.Start("test", aws.at, plan(), start)
+			s.Phase, s.Touched = cutover.Baking, true
+			stop := make(chan struct{})
+			close(stop)
+			journal := &slowTable{aws: aws, err: tt.err}
+			end := cutover.Run(t.Context(), cutover.Ports{Traffic: aws, Watch: standing{}, Journal: journal, Clock: &hasty{start}, Stop: stop, Heartbeat: time.Hour}, s)
+			if diff := cmp.Diff(tt.log, aws.log) + cmp.Diff(tt.given, journal.given); diff != "" || end.Phase != tt.end {
+				t.Errorf("ends %s: %s\n%s", end.Phase, end.Reason, diff)
 			}
 		})
 	}

@@ -16,15 +16,16 @@ const impatient = 3
 // which divides users exactly and at once; their intent is journalled first,
 // and a journal that is lost ends them. Where there is nothing to divide, where
 // a signal leaves no time, or where the dials cannot be read or do not follow,
-// everything goes back at once, and that call comes before the journal: losing
-// the control table must never delay it, and its target is already saved.
+// everything goes back at once. That is journalled first as well, since whoever
+// resumes a shift whose record still says turning would turn it up again, but
+// the call does not depend on it: the driver waits for the record a second.
 func takeBack(s State, o Observation) (State, []Action) {
 	if to, portion := s.portion(o); portion {
 		s.Want = Setting{Dials: Dials{DNS: o.Live.DNS, Canary: to}, Base: o.Live.Base}
 		return s, []Action{Save{}, SetCanary{From: o.Live.Canary, To: to}}
 	}
 	s.Want = s.Target
-	return s, []Action{Retreat{s.Target}, Save{}}
+	return s, []Action{Save{}, Retreat{s.Target}}
 }
 
 // portion is the canary percent one portion down. It is never above what was

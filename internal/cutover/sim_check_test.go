@@ -188,6 +188,7 @@ func (s *sim) checkUpward(p *proc, op *operation) {
 	if p.retreats || intent.Phase == cutover.Retreating {
 		s.fail("nothing rises after a retreat began", "%s: %s to %v", p.name, op.dial, op.to)
 	}
+	s.checkBack(p, op)
 	if p.fenced {
 		s.fail("a fenced run turns nothing", "%s: %s to %v", p.name, op.dial, op.to)
 	}
@@ -203,6 +204,24 @@ func (s *sim) checkUpward(p *proc, op *operation) {
 	if s.table.lease.Token == p.token && (s.table.state.ID != intent.ID || s.table.state.Phase != intent.Phase || s.table.state.Step != intent.Step) {
 		s.fail("intent is journalled before a write upward", "%s: %s to %v, journal in %s of step %d", p.name, op.dial, op.to, s.table.state.Phase, s.table.state.Step+1)
 	}
+}
+
+// checkBack holds a shift, over all its runs, to the retreat that one of them
+// began. What the journal never heard of shows only by the dials: where they
+// stand as before the first write, or as if the retreat had not been sent, the
+// next run cannot know of it.
+func (s *sim) checkBack(p *proc, op *operation) {
+	back, went := s.back[p.intent.ID]
+	if !went || s.table.lease.Token != p.token { // checkStale holds who was overtaken
+		return
+	}
+	truth := s.truth()
+	if back.recorded || !stands(truth, p.intent.Target) && truth != back.from {
+		s.fail("nothing rises after a retreat began", "%s: %s to %v, at %v, after another run of %s went back (recorded: %v)",
+			p.name, op.dial, op.to, truth, p.intent.ID, back.recorded)
+	}
+	s.seen["residual: rises after a retreat that the journal never heard of"]++
+	delete(s.back, p.intent.ID)
 }
 
 // landed holds an upward write at the moment it takes effect.

@@ -29,6 +29,7 @@ type proc struct {
 	stopped bool
 
 	op          *operation // the upward write under way
+	hurried     bool       // the call under way is given up after a second
 	token       int64      // 0: none
 	driven      bool       // the driver runs
 	crashed     bool
@@ -131,7 +132,9 @@ func (p *proc) call(svc service, name string, effect func() error) error {
 		latency = s.between(time.Second, 2*opTimeout)
 	}
 	left := opTimeout
-	if p.op != nil {
+	if p.hurried {
+		left = time.Second
+	} else if p.op != nil {
 		left = max(0, p.op.began.Add(opTimeout).Sub(s.now))
 	}
 	p.pause(min(latency/2, left))
@@ -243,12 +246,17 @@ func (p *proc) Judge(_ context.Context, _ time.Time, _ health.Sides) health.Asse
 func (p *proc) Save(_ context.Context, state cutover.State) error {
 	p.sim.checkIntent(p, state)
 	p.intent = state
+	p.hurried = state.Phase == cutover.Retreating
+	defer func() { p.hurried = false }()
 	done := p.sim.leases.begin(leaseOp{kind: saveLease, token: p.token})
 	err := p.heed(tableService, "save "+string(state.Phase), func() error {
 		if p.sim.table.lease.Token != p.token {
 			return cutover.ErrFenced
 		}
 		p.savedAt = p.sim.now
+		if state.Phase == cutover.Retreating {
+			p.sim.back[state.ID] = retreated{recorded: true}
+		}
 		return p.sim.table.save(state)
 	})
 	done(0, err)

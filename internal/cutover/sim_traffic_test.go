@@ -236,6 +236,12 @@ func (p *proc) Retreat(_ context.Context, to cutover.Setting) (change string, er
 	if p.fenced {
 		p.sim.fail("a fenced run turns nothing", "%s: retreat to %v", p.name, to)
 	}
+	if p.intent.Phase != cutover.Retreating {
+		p.sim.fail("a retreat is recorded before it is sent", "%s: journals %s", p.name, p.intent.Phase)
+	}
+	if _, again := p.sim.back[p.intent.ID]; !again {
+		p.sim.back[p.intent.ID] = retreated{from: p.sim.truth()}
+	}
 	var stageErr, dnsErr error
 	parts := []func(){
 		func() { stageErr = p.retreatStage(to) },

@@ -30,6 +30,7 @@ type sim struct {
 	writers map[dial]writer // who turned it last
 	// approved is what became of the gates that were reached, by shift and step.
 	approved map[string]bool
+	back     map[string]retreated // the shifts that went back, by id
 	healed   bool
 	broken   error // the first invariant that did not hold
 	seen     counts
@@ -102,6 +103,12 @@ const (
 	liveDial   dial = "live version"
 )
 
+// retreated is how a shift went back, whichever of its runs began it.
+type retreated struct {
+	recorded bool            // the journal knows
+	from     cutover.Setting // where the dials stood when it was sent
+}
+
 // writer is who turned a dial last; nil proc is a human.
 type writer struct {
 	proc *proc
@@ -146,7 +153,7 @@ func (s *sim) grant(want cutover.Lease) cutover.Lease {
 func newSim(seed uint64, trace *strings.Builder) *sim {
 	s := &sim{
 		rng: rand.New(rand.NewPCG(seed, 0x7a9c71)), now: start, trace: trace, insync: map[string]time.Time{},
-		writers: map[dial]writer{}, seen: counts{}, approved: map[string]bool{},
+		writers: map[dial]writer{}, seen: counts{}, approved: map[string]bool{}, back: map[string]retreated{},
 	}
 	s.table.raised = map[int64]time.Time{}
 	s.opt = drawOptions(s.rng)

@@ -237,7 +237,8 @@ type WriteResult struct {
 type Action interface{ isAction() }
 
 // Save writes the state to the journal. A SetCanary, SetDNS or Promote that
-// follows a Save that failed is not performed.
+// follows a Save that failed is not performed; a Retreat is, unless another run
+// holds a newer token, and the Save is tried again after it.
 type Save struct{}
 
 // SetCanary turns green's canary percent.

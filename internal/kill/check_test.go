@@ -44,7 +44,7 @@ type judge struct {
 	tokens map[*process]int64         // of the lease each was granted
 	newest int64                      // granted to anybody so far
 	intent map[*process]cutover.State // journalled last, and acknowledged
-	back   map[*process]bool          // a retreat has begun
+	back   map[string]bool            // shifts, by id, that a retreat of any run has begun
 	stale  map[*process][]turn        // writes upward under a newer token
 }
 
@@ -53,7 +53,7 @@ type judge struct {
 func (w *world) held(t *testing.T, from cutover.Setting, calls []*call) *judge {
 	t.Helper()
 	j := &judge{
-		T: t, world: w, from: from, tokens: map[*process]int64{}, intent: map[*process]cutover.State{}, back: map[*process]bool{}, stale: map[*process][]turn{},
+		T: t, world: w, from: from, tokens: map[*process]int64{}, intent: map[*process]cutover.State{}, back: map[string]bool{}, stale: map[*process][]turn{},
 	}
 	calls = slices.DeleteFunc(slices.Clone(calls), func(c *call) bool { return !c.landed() })
 	sort.SliceStable(calls, func(a, b int) bool { return calls[a].answered < calls[b].answered })
@@ -63,7 +63,7 @@ func (w *world) held(t *testing.T, from cutover.Setting, calls []*call) *judge {
 			j.granted(c)
 		case save:
 			j.intent[c.by] = c.saved
-			j.back[c.by] = j.back[c.by] || c.saved.Phase == cutover.Retreating
+			j.back[c.saved.ID] = j.back[c.saved.ID] || c.saved.Phase == cutover.Retreating
 		case changeDNS:
 			j.records(c)
 		case updateStage:
@@ -141,7 +141,7 @@ func (j *judge) records(c *call) {
 			return s.Phase == cutover.Turning && s.Plan.Steps[s.Step].DNS == to && (s.Step == 0 || s.Plan.Steps[s.Step-1].DNS == was)
 		})
 	} else if to < j.from.DNS {
-		j.back[c.by] = true
+		j.back[j.intent[c.by].ID] = true
 	}
 	j.from.DNS = to
 }
@@ -167,7 +167,7 @@ func (j *judge) stage(c *call) {
 					return s.Phase == cutover.Turning && s.Plan.Steps[s.Step].Canary == to && (s.Step == 0 || s.Plan.Steps[s.Step-1].Canary == was)
 				})
 			} else if to < j.from.Canary {
-				j.back[c.by] = true
+				j.back[j.intent[c.by].ID] = true
 			}
 			j.from.Canary = to
 		case o.Path == "/variables/fn" && o.Value == j.world.top.Target.FnLive():
@@ -177,7 +177,7 @@ func (j *judge) stage(c *call) {
 			j.from.Base = cutover.Live
 		case o.Path == "/variables/fn":
 			j.from.Base = cutover.Forwarder
-			j.back[c.by] = true
+			j.back[j.intent[c.by].ID] = true
 		}
 	}
 }
@@ -197,8 +197,8 @@ func promoting(s cutover.State) bool { return s.Phase == cutover.Promoting }
 func (j *judge) upward(c *call, t turn, planned func(cutover.State) bool) {
 	intent, journalled := j.intent[c.by]
 	switch {
-	case j.back[c.by]:
-		j.Errorf("nothing rises after a retreat began: %s turns %v at %v", c.by.name, t, c.point)
+	case j.back[intent.ID]:
+		j.Errorf("nothing rises after a retreat began: %s turns %v of %s at %v", c.by.name, t, intent.ID, c.point)
 	case !journalled:
 		j.Errorf("intent is journalled before a write upward: %s turns %v at %v", c.by.name, t, c.point)
 	case !planned(intent):
