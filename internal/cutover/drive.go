@@ -163,13 +163,10 @@ func (r *run) observe(ctx context.Context) Observation {
 	o := Observation{Write: r.write, Until: r.Until}
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
-	if r.state.Phase != Retreating {
-		// A look that hangs must not use up the seconds CI leaves after a
-		// signal: the retreat needs none of what it would have found.
-		var stopLooking context.CancelFunc
-		call, stopLooking = r.untilStop(call)
-		defer stopLooking()
-	}
+	// A look that hangs must not use up the seconds CI leaves after a signal:
+	// the retreat needs none of what it would have found.
+	call, stopLooking := r.untilStop(call, r.grace(0))
+	defer stopLooking()
 	began := r.Wall.Now()
 	live, err := r.Traffic.Read(call)
 	o.Live, o.LiveKnown = live, err == nil
@@ -244,6 +241,8 @@ func (r *run) noteJournal(err error) {
 func (r *run) perform(ctx context.Context, action Action, o Observation) {
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.patience(action))
 	defer cancel()
+	call, cancelStop := r.untilStop(call, r.grace(writeGrace))
+	defer cancelStop()
 	switch a := action.(type) {
 	case Save:
 		r.save(call)
@@ -294,6 +293,8 @@ func (r *run) saveAgain(ctx context.Context) {
 	}
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordAgain)
 	defer cancel()
+	call, cancelStop := r.untilStop(call, writeGrace)
+	defer cancelStop()
 	r.save(call)
 }
 
@@ -385,12 +386,32 @@ func (r *run) tellBack(o Observation) {
 	}
 }
 
-// untilStop is a context that a signal ends.
-func (r *run) untilStop(ctx context.Context) (context.Context, context.CancelFunc) {
+// A signal leaves a call under way so long, by the wall. lateGrace is for what
+// the end needs: the parts of a retreat, its look, and the record of the end;
+// CI leaves some 7 s. A write towards more users and its record have writeGrace:
+// what is answered soon is better waited for than overtaken by the way back.
+// Any other look ends at once.
+const (
+	lateGrace  = 3 * time.Second
+	writeGrace = time.Second
+)
+
+// grace is what a signal leaves a call that has so much of its own in this phase.
+func (r *run) grace(own time.Duration) time.Duration {
+	if r.state.Phase == Retreating || r.state.Phase.Terminal() {
+		return lateGrace
+	}
+	return own
+}
+
+// untilStop is a context that a signal ends, grace later by the wall.
+func (r *run) untilStop(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
 		select {
 		case <-r.Stop:
+			// Non-fatal: an early end of the grace means that the call is over.
+			_ = r.Wall.Sleep(ctx, grace)
 			cancel()
 		case <-ctx.Done():
 		}
@@ -405,7 +426,7 @@ func (r *run) wait(ctx context.Context, d time.Duration) {
 	}
 	sleep, cancel := ctx, context.CancelFunc(func() {})
 	if r.state.Phase != Retreating {
-		sleep, cancel = r.untilStop(ctx)
+		sleep, cancel = r.untilStop(ctx, 0)
 	}
 	defer cancel()
 	// Non-fatal: an early end of the pause only means an earlier look.

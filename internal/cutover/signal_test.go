@@ -2,6 +2,8 @@ package cutover_test
 
 import (
 	"context"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -78,5 +80,95 @@ func TestARedGreenIsLeftEvenWhereTheDialsCannotBeRead(t *testing.T) {
 	o.Health = health.Fold(health.Finding{Verdict: health.Unhealthy, Source: "probes", Detail: "all failed"})
 	if next, _ := cutover.Next(w.state, o); next.Phase != cutover.Retreating {
 		t.Errorf("a red and unreadable green is held in %s", next.Phase)
+	}
+}
+
+// hanging is an AWS, and a journal, in which one call does not answer until its
+// caller gives up. It says when something happened, by the wall.
+type hanging struct {
+	standing
+	hangs   string // write, part, save, end
+	wall    *clock.Manual
+	signal  func()
+	back    bool
+	happens map[string]time.Duration // since the start, the first time
+}
+
+func (h *hanging) note(what string) {
+	if _, known := h.happens[what]; !known {
+		h.happens[what] = h.wall.Now().Sub(start)
+	}
+}
+
+// hang lets the wall go on until the caller gives up.
+func (h *hanging) hang(ctx context.Context) error {
+	h.signal()
+	for ctx.Err() == nil {
+		h.wall.Advance(10 * time.Millisecond)
+		runtime.Gosched()
+	}
+	return ctx.Err()
+}
+
+func (h *hanging) Read(context.Context) (cutover.Setting, error) {
+	if h.back {
+		return cutover.Setting{Base: cutover.Forwarder}, nil
+	}
+	return h.at, nil
+}
+
+func (h *hanging) SetCanary(ctx context.Context, _, _ cutover.Percent) error {
+	if h.hangs == "write" {
+		return h.hang(ctx)
+	}
+	h.signal()
+	return nil
+}
+
+func (h *hanging) Retreat(ctx context.Context, _ cutover.Setting) (string, error) {
+	h.note("sent")
+	h.back = true // the records have moved; the stage does not answer
+	if h.hangs == "part" {
+		return "C1", h.hang(ctx)
+	}
+	return "", nil
+}
+
+func (h *hanging) Save(ctx context.Context, s cutover.State) error {
+	if h.hangs == "save" && s.Phase == cutover.Turning || h.hangs == "end" && s.Phase.Terminal() {
+		return h.hang(ctx)
+	}
+	if s.Phase == cutover.Retreating {
+		h.note("recorded")
+	}
+	return nil
+}
+func (h *hanging) Beat(context.Context) error { return nil }
+
+// TestASignalInterruptsACallThatHangs: whichever call it is, the retreat is
+// sent and recorded within the seconds that CI leaves, and the run ends.
+func TestASignalInterruptsACallThatHangs(t *testing.T) {
+	t.Parallel()
+	for _, hangs := range []string{"write", "part", "save", "end"} {
+		t.Run(hangs, func(t *testing.T) {
+			t.Parallel()
+			stop := make(chan struct{})
+			wall := clock.NewManual(start)
+			aws := &hanging{standing: standing{found}, hangs: hangs, wall: wall, signal: sync.OnceFunc(func() { close(stop) }), happens: map[string]time.Duration{}}
+			end := cutover.Run(t.Context(), cutover.Ports{
+				Traffic: aws, Watch: standing{}, Journal: aws, Clock: &hasty{start}, Wall: wall, Stop: stop, Heartbeat: time.Hour,
+			}, cutover.Start("test", found, plan(), start))
+			if end.Phase != cutover.RolledBack {
+				t.Errorf("ends %s: %s", end.Phase, end.Reason)
+			}
+			for _, what := range []string{"sent", "recorded"} {
+				if at, happened := aws.happens[what]; !happened || at > 4*time.Second {
+					t.Errorf("%s %v after the signal (at all: %v)", what, at, happened)
+				}
+			}
+			if took := wall.Now().Sub(start); took > 5*time.Second {
+				t.Errorf("over %v after the signal", took)
+			}
+		})
 	}
 }

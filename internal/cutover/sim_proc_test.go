@@ -206,6 +206,16 @@ func (c simClock) Sleep(_ context.Context, d time.Duration) error {
 	return nil
 }
 
+// simWall measures a proc's calls. What it would cut short after a signal gives
+// up by the world's own rules, so nothing is to wait for.
+type simWall struct{ simClock }
+
+// Sleep implements clock.Clock, off the coroutine: it must not turn the world.
+func (simWall) Sleep(ctx context.Context, _ time.Duration) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
 func (p *proc) signal() {
 	if p.over || p.stopped || !p.driven {
 		return

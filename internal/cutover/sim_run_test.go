@@ -137,7 +137,7 @@ func (p *proc) drive(watch cutover.Watch, journal cutover.Journal, state cutover
 	}
 	p.end = cutover.Run(context.Background(), cutover.Ports{
 		Until: until, Gates: p,
-		Traffic: p, Watch: watch, Journal: journal, Clock: simClock{p}, Wall: simClock{p}, Stop: p.stop, Heartbeat: s.opt.heartbeat,
+		Traffic: p, Watch: watch, Journal: journal, Clock: simClock{p}, Wall: simWall{simClock{p}}, Stop: p.stop, Heartbeat: s.opt.heartbeat,
 		Emit: func(e cutover.Event) {
 			if strings.HasPrefix(e.Text, "internal error") {
 				s.fail("Check never fires", "%s: %s", p.name, e.Text)
