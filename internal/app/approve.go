@@ -30,6 +30,15 @@ func (a *App) Approve(ctx context.Context, by string, dryRun bool) (Approval, er
 	if err != nil {
 		return Approval{}, a.notDeployed(err)
 	}
+	done, err := approvalOf(shift, found, by, a.Clock.Now())
+	if done.DryRun = dryRun; err != nil || dryRun {
+		return done, err
+	}
+	return done, refused(control.Approve(ctx, shift.ID, done.Step-1, by, done.At))
+}
+
+// approvalOf is what an approval of now would open, or why it opens nothing.
+func approvalOf(shift cutover.State, found bool, by string, now time.Time) (Approval, error) {
 	step, gated := shift.NextGate()
 	switch {
 	case !found || !shift.Phase.Open():
@@ -37,12 +46,15 @@ func (a *App) Approve(ctx context.Context, by string, dryRun bool) (Approval, er
 	case !gated:
 		return Approval{}, &Refused{Cause: fmt.Errorf("approve: nothing ahead of shift %s (%s) waits for an approval", shift.ID, shift.Phase), Next: "tapctl status"}
 	}
-	done := Approval{Shift: shift.ID, Step: step + 1, By: by, At: a.Clock.Now().UTC(), Opens: "the promotion", DryRun: dryRun}
+	if deadline, over := shift.GateOver(now); over {
+		return Approval{}, &Refused{
+			Cause: fmt.Errorf("approve: step %d of shift %s had to be approved by %s, and nobody did", step+1, shift.ID, deadline.UTC().Format(time.RFC3339)),
+			Next:  "tapctl rollback, and then a new shift",
+		}
+	}
+	done := Approval{Shift: shift.ID, Step: step + 1, By: by, At: now.UTC(), Opens: "the promotion"}
 	if step < len(shift.Plan.Steps) {
 		done.Opens = "step " + cutover.Setting{Dials: shift.Plan.Steps[step], Base: shift.Last.Base}.String()
 	}
-	if dryRun {
-		return done, nil
-	}
-	return done, refused(control.Approve(ctx, shift.ID, step, by, done.At))
+	return done, nil
 }

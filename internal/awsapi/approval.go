@@ -23,19 +23,24 @@ func (c *Control) Approve(ctx context.Context, shift string, step int, by string
 }
 
 // ApprovedBy implements cutover.Gates.
-func (c *Control) ApprovedBy(ctx context.Context, shift string, step int) (string, error) {
+func (c *Control) ApprovedBy(ctx context.Context, shift string, step int) (cutover.Approval, error) {
 	consistent := true
 	out, err := c.clients.DynamoDB(c.home).GetItem(ctx, &dynamodb.GetItemInput{
 		TableName: &c.table, Key: approvalKey(shift, step), ConsistentRead: &consistent,
 	})
 	if err != nil {
-		return "", trouble(fmt.Sprintf("look for the approval of step %d of shift %s", step+1, shift), err)
+		return cutover.Approval{}, trouble(fmt.Sprintf("look for the approval of step %d of shift %s", step+1, shift), err)
 	}
 	by, _ := out.Item["by"].(*ddbtypes.AttributeValueMemberS)
-	if by == nil {
-		return "", nil
+	when, _ := out.Item["at"].(*ddbtypes.AttributeValueMemberS)
+	if by == nil || when == nil {
+		return cutover.Approval{}, nil
 	}
-	return by.Value, nil
+	at, err := time.Parse(time.RFC3339, when.Value)
+	if err != nil {
+		return cutover.Approval{}, trouble(fmt.Sprintf("read when step %d of shift %s was approved", step+1, shift), err)
+	}
+	return cutover.Approval{Step: step, By: by.Value, At: at}, nil
 }
 
 func approvalKey(shift string, step int) map[string]ddbtypes.AttributeValue {

@@ -236,7 +236,7 @@ func TestForget(t *testing.T) {
 func TestApprovals(t *testing.T) {
 	t.Parallel()
 	w, control := newControl(t)
-	if by := ok[string](t)(control.ApprovedBy(t.Context(), "s1", 2)); by != "" {
+	if by := ok[cutover.Approval](t)(control.ApprovedBy(t.Context(), "s1", 2)).By; by != "" {
 		t.Errorf("approved by %q before anybody did", by)
 	}
 	if err := control.Approve(t.Context(), "s1", 2, "ann", w.clock.Now()); err != nil {
@@ -247,8 +247,8 @@ func TestApprovals(t *testing.T) {
 		step  int
 		want  string
 	}{{"s1", 2, "ann"}, {"s1", 3, ""}, {"s2", 2, ""}} {
-		if by := ok[string](t)(control.ApprovedBy(t.Context(), tt.shift, tt.step)); by != tt.want {
-			t.Errorf("step %d of %s is approved by %q, want %q", tt.step, tt.shift, by, tt.want)
+		if by := ok[cutover.Approval](t)(control.ApprovedBy(t.Context(), tt.shift, tt.step)); by.By != tt.want || tt.want != "" && !by.At.Equal(w.clock.Now().Truncate(time.Second)) {
+			t.Errorf("step %d of %s is approved by %+v, want %q", tt.step, tt.shift, by, tt.want)
 		}
 	}
 }

@@ -187,8 +187,10 @@ func portionsFall(_ State, o Observation, after State, actions []Action) error {
 
 func gateStands(before State, o Observation, after State, _ []Action) error {
 	begun := after.Step > before.Step && after.Phase == Turning || after.Phase == Promoting && before.Phase != Promoting
-	if _, gated := before.Plan.gate(before.Step + 1); begun && gated && (before.Phase != Gated || o.ApprovedBy == "") {
-		return fmt.Errorf("%s of step %d after %s, approved by %q", after.Phase, after.Step+1, before.Phase, o.ApprovedBy)
+	gate, gated := before.Plan.gate(before.Step + 1)
+	inTime := o.Approval.By != "" && o.Approval.At.Before(before.PhaseAt.Add(gate.Timeout))
+	if begun && gated && (before.Phase != Gated || !inTime) {
+		return fmt.Errorf("%s of step %d after %s, approved by %q at %v", after.Phase, after.Step+1, before.Phase, o.Approval.By, o.Approval.At)
 	}
 	return nil
 }

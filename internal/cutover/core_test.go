@@ -46,6 +46,7 @@ type world struct {
 	// deadline is when the run cannot act any more, approvedBy who opens gates.
 	deadline   time.Time
 	approvedBy string
+	approvedAt time.Time
 }
 
 func plan() cutover.Plan {
@@ -69,7 +70,7 @@ func (w *world) observe(e event) cutover.Observation {
 		w.meddled = true
 		w.live.DNS = 77
 	}
-	o := cutover.Observation{Now: w.now, Live: w.live, LiveKnown: e != unread, InSync: true, Write: w.write, Stop: w.stopped, Fenced: w.fenced, Until: w.deadline, ApprovedBy: w.approvedBy}
+	o := cutover.Observation{Now: w.now, Live: w.live, LiveKnown: e != unread, InSync: true, Write: w.write, Stop: w.stopped, Fenced: w.fenced, Until: w.deadline, Approval: cutover.Approval{By: w.approvedBy, At: w.approvedAt}}
 	verdict := health.Healthy
 	switch e {
 	case unknown:

@@ -44,8 +44,8 @@ type Journal interface {
 
 // Gates tells whether somebody has approved a step of a shift.
 type Gates interface {
-	// ApprovedBy is who approved the step, "" while nobody has.
-	ApprovedBy(ctx context.Context, shift string, step int) (string, error)
+	// ApprovedBy is who approved the step and when, zero while nobody has.
+	ApprovedBy(ctx context.Context, shift string, step int) (Approval, error)
 }
 
 // ErrFenced means that another run holds a newer fencing token.
@@ -195,8 +195,8 @@ func (r *run) observe(ctx context.Context) Observation {
 	r.beat(call)
 	o.Fenced, o.Journal = r.fenced, r.journal
 	if r.state.Phase == Gated && r.Gates != nil && o.Journal == "" {
-		by, err := r.Gates.ApprovedBy(call, r.state.ID, r.state.Step+1)
-		if o.ApprovedBy = by; err != nil {
+		approval, err := r.Gates.ApprovedBy(call, r.state.ID, r.state.Step+1)
+		if o.Approval = approval; err != nil {
 			o.Journal = err.Error()
 		}
 	}

@@ -19,8 +19,9 @@ type Gate struct {
 
 // Approval is one gate that was opened.
 type Approval struct {
-	Step int    `json:"step"`
-	By   string `json:"by"`
+	Step int       `json:"step"`
+	By   string    `json:"by"` // "": nobody has
+	At   time.Time `json:"at,omitzero"`
 }
 
 // GatesOf puts a gate in front of the first step that exposes more users to the
@@ -73,23 +74,37 @@ func (s State) NextGate() (step int, found bool) {
 	return 0, false
 }
 
+// GateOver is when the time of the gate that the shift stands in front of was
+// over; false where it is not, or the shift stands in front of none.
+func (s State) GateOver(now time.Time) (deadline time.Time, over bool) {
+	gate, gated := s.Plan.gate(s.Step + 1)
+	if !gated || s.Phase != Gated && s.HeldIn != Gated {
+		return time.Time{}, false
+	}
+	deadline = s.PhaseAt.Add(gate.Timeout)
+	return deadline, !now.Before(deadline)
+}
+
 // awaitApproval watches until the gate is opened or its time is over.
 func awaitApproval(s State, o Observation) (State, []Action) {
 	gate, _ := s.Plan.gate(s.Step + 1)
-	deadline := s.PhaseAt.Add(gate.Timeout)
-	switch {
-	case o.ApprovedBy == "" && !o.Now.Before(deadline):
+	deadline, over := s.GateOver(o.Now)
+	if !o.Approval.At.Before(deadline) {
+		o.Approval = Approval{} // nobody answered in time, whoever did later
+	}
+	switch waits := o.Approval.By == ""; {
+	case waits && over:
 		return retreat(s, o, fmt.Sprintf("step %d was not approved within %v", gate.Step+1, gate.Timeout))
-	case o.ApprovedBy == "" && s.Plan.Once:
+	case waits && s.Plan.Once:
 		return pause(s, Gated, gate.waits(s.PhaseAt))
-	case o.ApprovedBy == "" && !o.Until.IsZero() && o.Now.Add(s.Plan.Linger+wayBack).After(o.Until):
+	case waits && !o.Until.IsZero() && o.Now.Add(s.Plan.Linger+wayBack).After(o.Until):
 		return pause(s, Gated, "this run ends soon; "+gate.waits(s.PhaseAt))
-	case o.ApprovedBy == "":
+	case waits:
 		return s, []Action{Wait{s.Plan.Poll}}
 	case o.Health.Verdict != health.Healthy:
 		return hold(s, o, o.Health.Reason())
 	}
 	s.UnknownSince = time.Time{}
-	s.Approved = append(s.Approved[:len(s.Approved):len(s.Approved)], Approval{gate.Step, o.ApprovedBy})
+	s.Approved = append(s.Approved[:len(s.Approved):len(s.Approved)], Approval{gate.Step, o.Approval.By, o.Approval.At})
 	return pass(s, o, false)
 }

@@ -361,3 +361,44 @@ type red struct{}
 func (red) Judge(context.Context, time.Time, health.Sides) health.Assessment {
 	return health.Fold(health.Finding{Verdict: health.Unhealthy, Source: "test", Detail: "red"})
 }
+
+// TestALateApprovalOpensNothing: a gate whose time is over goes back, also
+// where a run comes only then, and an approval in time opens it whenever the
+// run comes.
+func TestALateApprovalOpensNothing(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		after time.Duration // since the gate was shut
+		want  cutover.Phase
+	}{
+		"in time":        {59 * time.Minute, cutover.Completed},
+		"too late":       {time.Hour, cutover.RolledBack},
+		"two days late":  {48 * time.Hour, cutover.RolledBack},
+		"before it shut": {-time.Hour, cutover.Completed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := gatedWorld(1)
+			w.state.Plan.Once = true
+			for !w.done {
+				if err := w.tick(healthy); err != nil {
+					t.Fatal(err)
+				}
+			}
+			shut := w.state.PhaseAt
+			if _, over := w.state.GateOver(shut.Add(time.Hour - 1)); over {
+				t.Error("over a moment too early")
+			}
+			if at, over := w.state.GateOver(shut.Add(time.Hour)); !over || !at.Equal(shut.Add(time.Hour)) {
+				t.Errorf("not over in time (%v)", at)
+			}
+			w.now = shut.Add(48*time.Hour + time.Minute)
+			w.state, w.done = cutover.Resume(w.state, w.now), false
+			w.state.Plan.Once = false
+			w.approvedBy, w.approvedAt = "ann", shut.Add(tt.after)
+			if err := w.run(""); err != nil || w.state.Phase != tt.want {
+				t.Errorf("%s: %s (%v)", w.state.Phase, w.state.Reason, err)
+			}
+		})
+	}
+}

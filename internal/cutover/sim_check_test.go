@@ -116,7 +116,7 @@ func (s *sim) checkIntent(p *proc, next cutover.State) {
 func (s *sim) checkGate(p *proc, next cutover.State) {
 	for _, g := range next.Plan.Gates {
 		begun := next.Phase == cutover.Turning && next.Step == g.Step || next.Phase == cutover.Promoting && g.Step == len(next.Plan.Steps)
-		if begun && !s.approved[gateKey(next.ID, g.Step)] && !s.healed {
+		if begun && s.approved[gateKey(next.ID, g.Step)].IsZero() && !s.healed {
 			s.fail("a gate opens only when approved", "%s: step %d of %s", p.name, g.Step+1, next.ID)
 		}
 	}
@@ -126,20 +126,20 @@ func gateKey(shift string, step int) string { return fmt.Sprintf("%s/%d", shift,
 
 // ApprovedBy implements cutover.Gates. Who may approve hears of the gate the
 // first time a run looks.
-func (p *proc) ApprovedBy(_ context.Context, shift string, step int) (string, error) {
+func (p *proc) ApprovedBy(_ context.Context, shift string, step int) (cutover.Approval, error) {
 	s, key := p.sim, gateKey(shift, step)
-	by := ""
+	by := cutover.Approval{Step: step}
 	if asked, heard := s.approved[key]; !heard {
-		s.approved[key] = false
+		s.approved[key] = time.Time{}
 		s.seen["gates"]++
 		if s.chance(s.opt.assent) {
-			s.after(s.between(0, 15*time.Minute), func() { s.approved[key] = true })
+			s.after(s.between(0, 15*time.Minute), func() { s.approved[key] = s.now })
 		}
-	} else if asked {
-		by = "somebody"
+	} else if !asked.IsZero() {
+		by.By, by.At = "somebody", asked
 	}
 	if s.healed {
-		by = "the healer"
+		by.By = "the healer"
 	}
 	err := p.call(tableService, "approval", func() error { return nil })
 	return by, err

@@ -28,8 +28,8 @@ type sim struct {
 	table  table
 
 	writers map[dial]writer // who turned it last
-	// approved is what became of the gates that were reached, by shift and step.
-	approved map[string]bool
+	// approved is when the gates that were reached were opened, by shift and step.
+	approved map[string]time.Time
 	back     map[string]retreated // the shifts that went back, by id
 	healed   bool
 	broken   error // the first invariant that did not hold
@@ -153,7 +153,7 @@ func (s *sim) grant(want cutover.Lease) cutover.Lease {
 func newSim(seed uint64, trace *strings.Builder) *sim {
 	s := &sim{
 		rng: rand.New(rand.NewPCG(seed, 0x7a9c71)), now: start, trace: trace, insync: map[string]time.Time{},
-		writers: map[dial]writer{}, seen: counts{}, approved: map[string]bool{}, back: map[string]retreated{},
+		writers: map[dial]writer{}, seen: counts{}, approved: map[string]time.Time{}, back: map[string]retreated{},
 	}
 	s.table.raised = map[int64]time.Time{}
 	s.opt = drawOptions(s.rng)

@@ -215,8 +215,8 @@ type Observation struct {
 	Stop      bool        // a signal asked for the end
 	Fenced    bool        // another run holds a newer token
 	Journal   string      // "" or why the journal could not be written
-	// ApprovedBy is who approved what the gate keeps, "" while nobody has.
-	ApprovedBy string
+	// Approval is of what the gate keeps, zero while nobody has.
+	Approval Approval
 	// Until is when this run cannot act any more: its job is ended or its
 	// credentials expire. Zero: no such time is known.
 	Until time.Time

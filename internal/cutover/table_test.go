@@ -66,7 +66,7 @@ func (l *look) over() {
 	case cutover.Settling, cutover.Baking, cutover.Confirming:
 		l.s.PhaseAt = start.Add(-2 * time.Minute)
 	case cutover.Gated:
-		l.o.ApprovedBy = "somebody"
+		l.o.Approval.By = "somebody"
 	case cutover.Completed, cutover.RolledBack, cutover.Held, cutover.Uncertain:
 	}
 }
