@@ -32,7 +32,7 @@ func (a *App) History(ctx context.Context, limit int32) ([]PastShift, error) {
 	for _, p := range past {
 		s := p.State
 		shift := PastShift{
-			ID: s.ID, Mode: s.Mode, Outcome: s.Phase, Started: s.Started, Ended: s.PhaseAt, Dials: s.Last.Dials, Exposure: s.Last.Exposure(),
+			ID: s.ID, Mode: s.Mode, Outcome: s.Phase, Started: s.Started, Ended: s.At(), Dials: s.Last.Dials, Exposure: s.Last.Exposure(),
 			Reason: s.Reason, Owner: p.Owner, RunURL: p.RunURL,
 		}
 		if r := s.Receipt; !r.Decided.IsZero() {

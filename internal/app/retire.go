@@ -70,7 +70,7 @@ func settled(f RetireFacts) Gate {
 	case !f.Found || f.Shift.Phase != cutover.Completed:
 		g.Detail, g.Next = "the journal has no completed shift", "tapctl status"
 	default:
-		stood := f.Now.Sub(f.Shift.PhaseAt).Truncate(time.Second)
+		stood := f.Now.Sub(f.Shift.At()).Truncate(time.Second)
 		g.OK = stood >= f.After
 		g.Detail = fmt.Sprintf("green has had all traffic for %v of %v", stood, f.After)
 	}

@@ -97,7 +97,7 @@ func (a *App) readJournal(ctx context.Context, s *Status) error {
 	shift, found, err := control.Shift(ctx)
 	if err == nil && found {
 		s.Phase = shift.Phase
-		s.LastEvent = &LastEvent{At: shift.PhaseAt, Shift: shift.ID, Phase: string(shift.Phase), Reason: shift.Reason}
+		s.LastEvent = &LastEvent{At: shift.At(), Shift: shift.ID, Phase: string(shift.Phase), Reason: shift.Reason}
 	}
 	return errors.Join(leaseErr, err)
 }

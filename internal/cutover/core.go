@@ -18,19 +18,39 @@ func Next(s State, o Observation) (State, []Action) {
 	case s.Phase.Terminal():
 		return s, []Action{Finish{}}
 	case o.Fenced:
-		return finish(s, Uncertain, TakenOver)
+		return finish(s, o, Uncertain, TakenOver)
 	}
 	s = absorbWrite(s, o)
 	switch {
 	case s.Phase == Retreating:
 		return nextRetreat(s, o)
 	case o.Stop && !s.Touched:
-		return finish(s, RolledBack, "signal received before any change")
+		return finish(s, o, RolledBack, "signal received before any change")
 	case o.Stop && s.Plan.HoldOnSignal:
-		return pause(s, s.Phase, "signal received; the policy is to hold")
+		return pause(s, o, s.Phase, "signal received; the policy is to hold")
 	case o.Stop:
 		return retreat(s, o, "signal received")
 	}
+	next, actions := judge(s, o)
+	if next.Touched && next.ends(o) && !next.Phase.Terminal() && next.Phase != Retreating && next.Phase != Gated {
+		return leave(next, o)
+	}
+	return next, actions
+}
+
+// leave ends a step that this run would not live to the end of, while there is
+// time for the way back: as a signal would.
+func leave(s State, o Observation) (State, []Action) {
+	reason := fmt.Sprintf("this run can act until %s, which leaves no more than the way back takes", o.Until.UTC().Format(time.RFC3339))
+	if s.Plan.HoldOnSignal {
+		return pause(s, o, s.Phase, reason+"; the policy is to hold")
+	}
+	return retreat(s, o, reason)
+}
+
+// judge compares the world with what was intended, asks for green's health,
+// and advances.
+func judge(s State, o Observation) (State, []Action) {
 	if !o.LiveKnown && o.Health.Verdict == health.Unhealthy {
 		// A region that fails its users often fails its control plane too.
 		return retreat(s, o, o.Health.Reason())
@@ -79,7 +99,7 @@ func suspect(s State, o Observation, foreign string) (State, []Action) {
 	s.WatchedAt = o.Now
 	switch {
 	case o.Now.Sub(s.ForeignSince) >= s.Plan.Linger:
-		return finish(s, Uncertain, foreign)
+		return finish(s, o, Uncertain, foreign)
 	case o.Health.Verdict == health.Unhealthy:
 		return retreat(s, o, o.Health.Reason())
 	default:
@@ -132,7 +152,7 @@ func advance(s State, o Observation) (State, []Action) {
 	case Retreating, Completed, RolledBack, Held, Uncertain:
 		return s, nil // handled by Next before
 	default:
-		return finish(s, Uncertain, "unknown phase "+string(s.Phase))
+		return finish(s, o, Uncertain, "unknown phase "+string(s.Phase))
 	}
 }
 
@@ -187,7 +207,7 @@ func awaitSync(s State, o Observation) (State, []Action) {
 func bake(s State, o Observation) (State, []Action) {
 	if o.Health.Verdict == health.Unknown && !plantedUnknownPasses {
 		if s.Plan.HoldUnknown && !s.UnknownSince.IsZero() && o.Now.Sub(s.UnknownSince) > s.Plan.HoldTimeout {
-			return pause(s, s.Phase, fmt.Sprintf("no verdict for %v, and the policy is to hold: %s", s.Plan.HoldTimeout, o.Health.Reason()))
+			return pause(s, o, s.Phase, fmt.Sprintf("no verdict for %v, and the policy is to hold: %s", s.Plan.HoldTimeout, o.Health.Reason()))
 		}
 		return hold(s, o, o.Health.Reason())
 	}
@@ -203,10 +223,10 @@ func bake(s State, o Observation) (State, []Action) {
 	gate, gated := s.Plan.gate(s.Step + 1)
 	switch {
 	case s.Phase == Confirming:
-		return finish(s, Completed, "promoted and confirmed")
+		return finish(s, o, Completed, "promoted and confirmed")
 	case gated && s.Plan.Once:
 		s.PhaseAt = o.Now // the time to approve begins
-		return pause(s, Gated, "one step done, as asked; "+gate.waits(s.PhaseAt))
+		return pause(s, o, Gated, "one step done, as asked; "+gate.waits(s.PhaseAt))
 	case gated:
 		return enter(s, o, Gated, gate.waits(o.Now))
 	default:
@@ -222,29 +242,29 @@ func pass(s State, o Observation, once bool) (State, []Action) {
 	switch {
 	case last && s.Plan.Promote && outlives != "":
 		s.Want = s.Last
-		return pause(s, Baking, "healthy, but promoting is not begun: "+outlives)
+		return pause(s, o, Baking, "healthy, but promoting is not begun: "+outlives)
 	case last && s.Plan.Promote:
 		s.Want.Base, s.Want.Canary, s.Want.LiveVersion = Live, 0, s.Last.NextVersion
 		s.Tries = 0
 		return enter(s, o, Promoting, "last step is healthy; promoting green's candidate")
 	case last:
-		return finish(s, Completed, "last step is healthy")
+		return finish(s, o, Completed, "last step is healthy")
 	case once || outlives != "":
 		s.Step++
 		s.Want = s.Last // nothing is intended until the shift is resumed
 		if once {
-			return pause(s, Turning, "one step done, as asked")
+			return pause(s, o, Turning, "one step done, as asked")
 		}
-		return pause(s, Turning, "healthy, but the next step is not begun: "+outlives)
+		return pause(s, o, Turning, "healthy, but the next step is not begun: "+outlives)
 	default:
 		return begin(s, o, s.Step+1)
 	}
 }
 
 // pause ends the run where the shift can be resumed in the phase.
-func pause(s State, in Phase, reason string) (State, []Action) {
+func pause(s State, o Observation, in Phase, reason string) (State, []Action) {
 	s.HeldIn = in
-	return finish(s, Held, reason)
+	return finish(s, o, Held, reason)
 }
 
 // creditWatched moves the start of the phase by the time nobody watched: a
@@ -270,6 +290,7 @@ const longestPauses = 4
 // anew, so that its evidence is its own.
 func Resume(s State, now time.Time) State {
 	if s.Phase == Held {
+		s.Ended = time.Time{}
 		s.Phase, s.HeldIn = s.HeldIn, ""
 		if s.Phase == "" {
 			s.Phase = Turning
@@ -336,7 +357,7 @@ func hold(s State, o Observation, reason string) (State, []Action) {
 // the policy is to freeze, only a signal begins it.
 func retreat(s State, o Observation, reason string) (State, []Action) {
 	if s.Plan.Freeze && !o.Stop {
-		return pause(s, s.Phase, "frozen, as on_incident says; a person decides: "+reason)
+		return pause(s, o, s.Phase, "frozen, as on_incident says; a person decides: "+reason)
 	}
 	moved := s.Last.DNS != s.Target.DNS || s.Want.DNS != s.Target.DNS || !o.LiveKnown
 	s.Phase, s.PhaseAt, s.Reason, s.Change, s.Unsynced = Retreating, o.Now, reason, "", moved
@@ -372,15 +393,15 @@ func nextRetreat(s State, o Observation) (State, []Action) {
 	}
 	switch late := o.Now.After(s.Receipt.ReadBack.Add(s.Plan.SyncTimeout)); {
 	case s.Stopped:
-		return finish(s, RolledBack, s.Reason)
+		return finish(s, o, RolledBack, s.Reason)
 	case o.Now.Before(s.Receipt.ReadBack.Add(s.Plan.Linger)):
 		// One look may be old, and a call of the run that was here before may
 		// still be under way: the target must stand.
 		return s, []Action{Wait{s.Plan.Poll}}
 	case !s.Unsynced, s.Change == "" && late:
-		return finish(s, RolledBack, s.Reason)
+		return finish(s, o, RolledBack, s.Reason)
 	case late:
-		return finish(s, Uncertain, fmt.Sprintf("the target is set but Route 53 was not in sync within %v: %s", s.Plan.SyncTimeout, s.Reason))
+		return finish(s, o, Uncertain, fmt.Sprintf("the target is set but Route 53 was not in sync within %v: %s", s.Plan.SyncTimeout, s.Reason))
 	default:
 		return s, []Action{Wait{s.Plan.Poll}}
 	}
@@ -398,7 +419,7 @@ func retryRetreat(s State, o Observation) (State, []Action) {
 		if o.LiveKnown {
 			stands = "traffic stands at " + o.Live.String()
 		}
-		return finish(s, Uncertain, fmt.Sprintf("retreat to %s not confirmed after %d tries; %s; last error: %s; began because: %s",
+		return finish(s, o, Uncertain, fmt.Sprintf("retreat to %s not confirmed after %d tries; %s; last error: %s; began because: %s",
 			s.Target, s.Tries, stands, o.Write.Error, s.Reason))
 	}
 	s.Tries++
@@ -427,7 +448,7 @@ func enter(s State, o Observation, phase Phase, text string) (State, []Action) {
 	return s, []Action{Save{}, Announce{EventWait, text}}
 }
 
-func finish(s State, phase Phase, reason string) (State, []Action) {
-	s.Phase, s.Reason = phase, reason
+func finish(s State, o Observation, phase Phase, reason string) (State, []Action) {
+	s.Phase, s.Reason, s.Ended = phase, reason, o.Now
 	return s, []Action{Save{}, Announce{EventFinish, reason}, Finish{}}
 }

@@ -96,9 +96,9 @@ func awaitApproval(s State, o Observation) (State, []Action) {
 	case waits && over:
 		return retreat(s, o, fmt.Sprintf("step %d was not approved within %v", gate.Step+1, gate.Timeout))
 	case waits && s.Plan.Once:
-		return pause(s, Gated, gate.waits(s.PhaseAt))
-	case waits && !o.Until.IsZero() && o.Now.Add(s.Plan.Linger+wayBack).After(o.Until):
-		return pause(s, Gated, "this run ends soon; "+gate.waits(s.PhaseAt))
+		return pause(s, o, Gated, gate.waits(s.PhaseAt))
+	case waits && s.ends(o):
+		return pause(s, o, Gated, "this run ends soon; "+gate.waits(s.PhaseAt))
 	case waits:
 		return s, []Action{Wait{s.Plan.Poll}}
 	case o.Health.Verdict != health.Healthy:

@@ -252,13 +252,19 @@ func (s State) ahead() float64 {
 const wayBack = 2 * time.Minute
 
 // Needs is the longest time that this step (or, past the last, the promotion)
-// and the way back from it can take: a run that will not live so long does not
-// begin it.
+// and the way back from it can take, a verdict that is waited for included: a
+// run that will not live so long does not begin it.
 func (p Plan) Needs(step int) time.Duration {
+	back := p.HoldTimeout + p.Linger + wayBack
 	if step >= len(p.Steps) {
-		return p.Bake + p.Linger + wayBack
+		return p.Bake + back
 	}
-	return p.SyncTimeout + p.settle(step) + p.bake(step) + p.Linger + wayBack
+	return p.SyncTimeout + p.settle(step) + p.bake(step) + back
+}
+
+// ends says that a run at this time has no more left than the way back takes.
+func (s State) ends(o Observation) bool {
+	return !o.Until.IsZero() && o.Now.Add(s.Plan.Linger+wayBack).After(o.Until)
 }
 
 // Outlives says why this step would end after until, or "".

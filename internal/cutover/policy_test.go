@@ -402,3 +402,66 @@ func TestALateApprovalOpensNothing(t *testing.T) {
 		})
 	}
 }
+
+// TestNoRunOutlivesItsEnd: whatever it waits for, it leaves while there is time
+// for the way back, or holds where that is what a signal does.
+func TestNoRunOutlivesItsEnd(t *testing.T) {
+	t.Parallel()
+	const back = 2*time.Minute + 75*time.Second // and Linger
+	for _, phase := range []cutover.Phase{cutover.Turning, cutover.Syncing, cutover.Settling, cutover.Baking, cutover.Promoting, cutover.Confirming} {
+		for name, tt := range map[string]struct {
+			policy func(*cutover.Plan)
+			left   time.Duration
+			want   cutover.Phase
+		}{
+			"time enough": {func(*cutover.Plan) {}, back, phase},
+			"goes back":   {func(*cutover.Plan) {}, back - 1, cutover.Retreating},
+			"holds":       {func(p *cutover.Plan) { p.HoldOnSignal = true }, back - 1, cutover.Held},
+			"frozen":      {func(p *cutover.Plan) { p.Freeze = true }, back - 1, cutover.Held},
+		} {
+			l := lookIn(phase)
+			tt.policy(&l.s.Plan)
+			l.o.Until = l.o.Now.Add(tt.left)
+			for _, verdict := range []health.Verdict{health.Healthy, health.Unknown} {
+				l.verdict(verdict)
+				next, actions := cutover.Next(l.s, l.o)
+				if next.Phase != tt.want || next.Phase == cutover.Held && next.HeldIn != phase {
+					t.Errorf("%s, %s, %v: %s in %q: %s", phase, name, verdict, next.Phase, next.HeldIn, next.Reason)
+				}
+				if err := cutover.Check(l.s, l.o, next, actions); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}
+	p := plan()
+	if got, want := p.Needs(0), p.SyncTimeout+p.Settle+p.Bake+p.HoldTimeout+p.Linger+2*time.Minute; got != want {
+		t.Errorf("a step needs %v, want %v: a verdict may be waited for", got, want)
+	}
+}
+
+// TestAnEndHasItsTime: a phase begins long before it ends, and a shift that is
+// resumed has not ended.
+func TestAnEndHasItsTime(t *testing.T) {
+	t.Parallel()
+	for _, script := range []string{"", "HHHHHHX"} {
+		w := newWorld()
+		w.state.Plan.Linger = time.Minute
+		if err := w.run(script); err != nil {
+			t.Fatal(err)
+		}
+		if s := w.state; !s.At().Equal(w.now.Add(-time.Second)) || !s.PhaseAt.Before(s.Ended) {
+			t.Errorf("%s at %v: ended %v, phase since %v", s.Phase, w.now, s.Ended, s.PhaseAt)
+		}
+	}
+	w := newWorld()
+	w.state.Plan.Once = true
+	for !w.done {
+		if err := w.tick(healthy); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if w.state.Ended.IsZero() || !cutover.Resume(w.state, w.now).Ended.IsZero() {
+		t.Errorf("held at %v, resumed with an end", w.state.Ended)
+	}
+}

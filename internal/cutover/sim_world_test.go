@@ -159,7 +159,8 @@ func newSim(seed uint64, trace *strings.Builder) *sim {
 	s.opt = drawOptions(s.rng)
 	// Drawn apart, so that a seed from before this hurt is still the same world.
 	if apart := rand.New(rand.NewPCG(seed, 0x11f3)); apart.Float64() < 0.15 {
-		s.opt.life = drawBetween(apart, s.opt.plan.Needs(0)/2, 3*s.opt.plan.Needs(0))
+		needs := s.opt.plan.Needs(0) - s.opt.plan.HoldTimeout
+		s.opt.life = drawBetween(apart, needs/2, 3*needs)
 	}
 	if seed%8 == 5 { // no seed of testdata/seeds.txt is
 		drawPolicies(rand.New(rand.NewPCG(seed, 0x9a7e5)), &s.opt)

@@ -162,9 +162,11 @@ type State struct {
 	Last    Setting   `json:"last"`   // as last read back
 	Want    Setting   `json:"want"`   // as intended
 	Started time.Time `json:"started"`
-	StepAt  time.Time `json:"step_at"`          // when the step's first write was intended
-	PhaseAt time.Time `json:"phase_at"`         // when the phase began
-	Change  string    `json:"change,omitempty"` // Route 53 change to see INSYNC
+	StepAt  time.Time `json:"step_at"`  // when the step's first write was intended
+	PhaseAt time.Time `json:"phase_at"` // when the phase began
+	// Ended is when the run that drove the shift came to its end.
+	Ended  time.Time `json:"ended,omitzero"`
+	Change string    `json:"change,omitempty"` // Route 53 change to see INSYNC
 	// Unsynced is set before weights are written and cleared once they are in
 	// sync: with no Change, the reply that named it was lost.
 	Unsynced bool `json:"unsynced,omitempty"`
@@ -192,6 +194,14 @@ type State struct {
 	Stopped bool    `json:"stopped,omitempty"`
 	Reason  string  `json:"reason,omitempty"` // why the shift went back, held or ended
 	Receipt Receipt `json:"receipt"`
+}
+
+// At is when the shift came to where it stands: its end, or its phase's begin.
+func (s State) At() time.Time {
+	if s.Ended.IsZero() { // open, or journalled before there was an end
+		return s.PhaseAt
+	}
+	return s.Ended
 }
 
 // Receipt is when each part of a retreat happened. Zero: not (yet) seen.
