@@ -14,6 +14,44 @@ import (
 
 // adopt looks at what exists already and is to be used as it is.
 func (d *deployment) adopt(ctx context.Context) error {
+	return errors.Join(d.adoptBucket(ctx), d.adoptTable(ctx))
+}
+
+// adoptBucket refuses a bucket whose replication would not come about, or whose
+// own would be lost: S3 keeps one replication configuration, and a new one
+// replaces it.
+func (d *deployment) adoptBucket(ctx context.Context) error {
+	c := d.Config
+	if c.Assets.Adopt == "" {
+		return nil
+	}
+	found, err := d.Clients.BucketState(ctx, c.SourceRegion, c.Assets.Adopt)
+	if err != nil {
+		return fmt.Errorf("adopt bucket %s in %s: %w; correct assets.adopt, or leave it out to have one made", c.Assets.Adopt, c.SourceRegion, err)
+	}
+	if why, next := unfit(found, infra.ReplicationRule(c.TargetRegion), c.BucketName(c.TargetRegion, d.input.Account)); why != "" {
+		return &Refused{Cause: fmt.Errorf("adopt bucket %s in %s: %s", c.Assets.Adopt, c.SourceRegion, why), Next: next}
+	}
+	d.say(cutover.EventPlan, "adopting bucket %s in %s", c.Assets.Adopt, c.SourceRegion)
+	return nil
+}
+
+// unfit says what keeps a bucket from being adopted, and what to do about it.
+// rule and destination are those of tapctl's own replication.
+func unfit(b awsapi.BucketState, rule, destination string) (why, next string) {
+	theirs := slices.IndexFunc(b.Rules, func(r awsapi.ReplicationRule) bool { return r.ID != rule || r.Destination != destination })
+	switch {
+	case !b.Versioned:
+		return "its versioning is not enabled, and replication needs it", "enable its versioning, then: tapctl deploy"
+	case theirs >= 0:
+		return fmt.Sprintf("its replication rule %s to %s would be replaced by tapctl's", b.Rules[theirs].ID, b.Rules[theirs].Destination),
+			"take the rule away, or leave assets.adopt out to have a bucket made"
+	default:
+		return "", ""
+	}
+}
+
+func (d *deployment) adoptTable(ctx context.Context) error {
 	c := d.Config
 	if c.Table.Adopt == "" {
 		return nil
