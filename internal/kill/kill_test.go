@@ -213,6 +213,9 @@ func (w *world) kill(t *testing.T, k kill) (struck bool) {
 func (w *world) journalled(t *testing.T, k kill, s seen) {
 	t.Helper()
 	may := []cutover.Setting{s.shift.Last, s.shift.Want}
+	if !s.found { // nothing was intended yet, so nothing may have moved
+		may = []cutover.Setting{w.origin(k.scenario)}
+	}
 	if k.scenario.name == wholeRollback.name {
 		// Its calls come before its journal: losing that must not delay them.
 		may = append(may, w.origin(k.scenario), cutover.Setting{Base: cutover.Forwarder})

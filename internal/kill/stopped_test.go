@@ -75,7 +75,7 @@ func (w *world) twoRunners(t *testing.T, s stopped) {
 	if s.taker == resume {
 		left := w.look(t)
 		w.outlast(t, left.lease)
-		if command = []string{"shift", "--resume"}; !left.shift.Phase.Open() {
+		if command = []string{"shift", "--resume"}; !left.found || !left.shift.Phase.Open() {
 			command = []string{"shift"} // the first has not journalled anything
 		}
 	}
