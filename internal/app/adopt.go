@@ -12,11 +12,6 @@ import (
 	"github.com/tapctl/tapctl/internal/infra"
 )
 
-// adopt looks at what exists already and is to be used as it is.
-func (d *deployment) adopt(ctx context.Context) error {
-	return errors.Join(d.adoptBucket(ctx), d.adoptTable(ctx))
-}
-
 // adoptBucket refuses a bucket whose replication would not come about, or whose
 // own would be lost: S3 keeps one replication configuration, and a new one
 // replaces it.
@@ -51,7 +46,8 @@ func unfit(b awsapi.BucketState, rule, destination string) (why, next string) {
 	}
 }
 
-func (d *deployment) adoptTable(ctx context.Context) error {
+// adopt looks at the table that exists already and is to be used as it is.
+func (d *deployment) adopt(ctx context.Context) error {
 	c := d.Config
 	if c.Table.Adopt == "" {
 		return nil

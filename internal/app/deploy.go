@@ -228,6 +228,9 @@ func (d *deployment) base(ctx context.Context) (infra.Base, error) {
 	if err := d.baseStays(ctx); err != nil {
 		return infra.Base{}, err
 	}
+	if err := d.adoptBucket(ctx); err != nil {
+		return infra.Base{}, refused(err)
+	}
 	result, err := d.stack(ctx, d.name("base"), func() (infra.Result, error) {
 		return d.ask.Runner.Up(ctx, d.name("base"), infra.BaseProgram(d.input))
 	})
