@@ -7,6 +7,8 @@ import (
 	"github.com/tapctl/tapctl/internal/awsapi"
 	"github.com/tapctl/tapctl/internal/bench"
 	"github.com/tapctl/tapctl/internal/config"
+	"github.com/tapctl/tapctl/internal/health"
+	"github.com/tapctl/tapctl/internal/infra"
 )
 
 // TestTheBenchmarkPlaysTheDefaults: what the harm benchmark says of tapctl is
@@ -28,4 +30,11 @@ func TestTheBenchmarkPlaysTheDefaults(t *testing.T) {
 	for _, rate := range []float64{1, awsapi.LiveTailRate, awsapi.LiveTailRate + 1} {
 		same(t, "latency", bench.OurLags(rate).Latency(), w.Latency(c.Evidence.Poll, rate))
 	}
+}
+
+// TestAnAlarmCountsInOneLanguage: what infra says an alarm counts is what
+// health has an answer for.
+func TestAnAlarmCountsInOneLanguage(t *testing.T) {
+	t.Parallel()
+	same(t, "words", []health.Counted{health.CountedErrors, health.CountedRefused}, []health.Counted{infra.CountsErrors, infra.CountsRefused})
 }

@@ -102,21 +102,12 @@ func (g *dataGate) copies(ctx context.Context, region string) ([]string, error) 
 // cross writes an item of the control table in one region and looks for it in
 // the other: where nobody writes, no metric tells that nothing would arrive.
 func (g *dataGate) cross(ctx context.Context, from, to string) (took time.Duration, arrived bool, err error) {
-	control, id, began := g.app.control(), "shift from "+from, g.app.Clock.Now()
-	mark := began.UTC().Format(time.RFC3339Nano)
+	control, id := g.app.control(), "shift from "+from
+	mark := g.app.Clock.Now().UTC().Format(time.RFC3339Nano)
 	if err := control.PutSentinel(ctx, from, id, mark); err != nil {
 		return 0, false, err
 	}
-	for looks := 1; ; looks++ {
-		arrived, err := control.SeeSentinel(ctx, to, id, mark)
-		took := g.app.Clock.Now().Sub(began)
-		if err != nil || arrived || took > g.maxLag && looks >= crossLooks {
-			return took, arrived, err
-		}
-		if err := g.app.Clock.Sleep(ctx, crossPause); err != nil {
-			return took, false, err
-		}
-	}
+	return g.app.arrives(ctx, g.maxLag, func(ctx context.Context) (bool, error) { return control.SeeSentinel(ctx, to, id, mark) })
 }
 
 func (g *dataGate) way(ctx context.Context, from, to string) (health.Way, error) {

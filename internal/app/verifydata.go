@@ -124,26 +124,31 @@ func (v *verification) sentinels(ctx context.Context, name string, why [2]string
 	return checks[:]
 }
 
-// arrives waits until there says so, and says how long that took.
-func (v *verification) arrives(ctx context.Context, bound time.Duration, there func(context.Context) (bool, error)) (time.Duration, error) {
-	began := v.Clock.Now()
+// arrives waits until there says so, or for bound and so many looks, and says
+// how long that took.
+func (a *App) arrives(ctx context.Context, bound time.Duration, there func(context.Context) (bool, error)) (took time.Duration, arrived bool, err error) {
+	began := a.Clock.Now()
 	for looks := 1; ; looks++ {
 		call, cancel := context.WithTimeout(ctx, questionPatience)
 		arrived, err := there(call)
 		cancel()
-		took := v.Clock.Now().Sub(began)
-		switch {
-		case err != nil:
-			return took, err
-		case arrived:
-			return took, nil
-		case took >= bound && looks >= crossLooks:
-			return took, &Refused{Cause: fmt.Errorf("it has not arrived after %v", took.Round(time.Second)), Next: "look at the replication, then: tapctl verify"}
+		took := a.Clock.Now().Sub(began)
+		if err != nil || arrived || took >= bound && looks >= crossLooks {
+			return took, arrived, err
 		}
-		if err := v.Clock.Sleep(ctx, crossPause); err != nil {
-			return took, err
+		if err := a.Clock.Sleep(ctx, crossPause); err != nil {
+			return took, false, err
 		}
 	}
+}
+
+// arrives refuses what has not arrived in time.
+func (v *verification) arrives(ctx context.Context, bound time.Duration, there func(context.Context) (bool, error)) (time.Duration, error) {
+	took, arrived, err := v.App.arrives(ctx, bound, there)
+	if err == nil && !arrived {
+		err = &Refused{Cause: fmt.Errorf("it has not arrived after %v", took.Round(time.Second)), Next: "look at the replication, then: tapctl verify"}
+	}
+	return took, err
 }
 
 // cleaned runs what takes a sentinel away again, even where the run was told

@@ -281,9 +281,9 @@ func (t *Tail) poll(ctx context.Context, until time.Time) {
 	}
 }
 
-// ask reads every line since it last did, and of a while before: lines arrive
-// late. It tells whether it reached the end in both groups; where it could not,
-// requests are missing until it does.
+// ask reads what came since it last did, and a while before: lines arrive late.
+// It tells whether both groups could be read; until they can, requests are
+// missing.
 func (t *Tail) ask(ctx context.Context) bool {
 	trouble := ""
 	for i := range t.groups {

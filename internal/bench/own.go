@@ -32,7 +32,7 @@ const (
 	logPoll      = 5               // between two times of asking
 	rampSeconds  = 600             // of the parts that ramp by time
 	fastBake     = 60              // of the last weight, in two minutes' ramp
-	slow         = 4 * rampSeconds // of a ramp that has no steps, until it goes back
+	rampMost     = 4 * rampSeconds // of a ramp that has no steps, until it goes back
 	redFrom      = 180             // an alarm is red for what failed so long ago ...
 	redUntil     = 60              // ... to so long ago: CloudWatch's delay, and a period
 	unseen       = 300             // green may answer nobody that is counted for so long,
@@ -232,7 +232,7 @@ func Own() []Policy {
 		return b
 	}
 	return []Policy{
-		own(oursFast, style{ramped: true, lastBake: fastBake, begun: slow}, func(w World) ramp.Budget { return standard(w).Within(2 * time.Minute) }),
+		own(oursFast, style{ramped: true, lastBake: fastBake, begun: rampMost}, func(w World) ramp.Budget { return standard(w).Within(2 * time.Minute) }),
 		own(oursAlarms, alarms, standard), own(oursSlow, latency, standard), own(oursCoarse, usual, coarse), own(Ours, usual, standard),
 	}
 }

@@ -161,12 +161,10 @@ func (r *run) tick(ctx context.Context) {
 
 func (r *run) observe(ctx context.Context) Observation {
 	o := Observation{Write: r.write, Until: r.Until}
-	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
-	defer cancel()
 	// A look that hangs must not use up the seconds CI leaves after a signal:
 	// the retreat needs none of what it would have found.
-	call, stopLooking := r.untilStop(call, r.grace(0))
-	defer stopLooking()
+	call, cancel := r.bounded(ctx, callTimeout, r.grace(0))
+	defer cancel()
 	began := r.Wall.Now()
 	live, err := r.Traffic.Read(call)
 	o.Live, o.LiveKnown = live, err == nil
@@ -239,10 +237,8 @@ func (r *run) noteJournal(err error) {
 
 // perform does one action.
 func (r *run) perform(ctx context.Context, action Action, o Observation) {
-	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.patience(action))
+	call, cancel := r.bounded(ctx, r.patience(action), r.grace(writeGrace))
 	defer cancel()
-	call, cancelStop := r.untilStop(call, r.grace(writeGrace))
-	defer cancelStop()
 	switch a := action.(type) {
 	case Save:
 		r.save(call)
@@ -291,10 +287,8 @@ func (r *run) saveAgain(ctx context.Context) {
 	if !r.savedAt.IsZero() {
 		return
 	}
-	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordAgain)
+	call, cancel := r.bounded(ctx, recordAgain, writeGrace)
 	defer cancel()
-	call, cancelStop := r.untilStop(call, writeGrace)
-	defer cancelStop()
 	r.save(call)
 }
 
@@ -321,7 +315,7 @@ func (r *run) saveEnd(ctx context.Context) {
 	began := r.Clock.Now()
 	for r.state.Phase == Completed && r.journal != "" && !r.stopped() && r.Clock.Now().Sub(began) < endPatience {
 		r.wait(ctx, min(r.state.Plan.Poll, retreatPause))
-		call, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+		call, cancel := r.bounded(ctx, callTimeout, lateGrace)
 		r.save(call)
 		cancel()
 	}
@@ -402,6 +396,14 @@ func (r *run) grace(own time.Duration) time.Duration {
 		return lateGrace
 	}
 	return own
+}
+
+// bounded is the context of a call: it outlives the run's own, and ends after
+// the timeout, or grace after a signal.
+func (r *run) bounded(ctx context.Context, timeout, grace time.Duration) (context.Context, context.CancelFunc) {
+	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	call, cancelStop := r.untilStop(call, grace)
+	return call, func() { cancelStop(); cancel() }
 }
 
 // untilStop is a context that a signal ends, grace later by the wall.

@@ -2,6 +2,7 @@ package cutover_test
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"sync"
 	"testing"
@@ -171,4 +172,36 @@ func TestASignalInterruptsACallThatHangs(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestASignalInterruptsTheLastRecordThatIsTriedAgain: a shift that completed
+// asks a journal that does not answer for a minute, but not against a signal.
+func TestASignalInterruptsTheLastRecordThatIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	ended := cutover.Setting{Dials: cutover.Dials{DNS: 100}, Base: cutover.Live, LiveVersion: "2", NextVersion: "2"}
+	s := cutover.Start("test", found, plan(), start.Add(-time.Minute))
+	s.Touched, s.Phase, s.Step, s.Last, s.Want, s.WatchedAt = true, cutover.Confirming, 2, ended, ended, start
+	stop, wall := make(chan struct{}), clock.NewManual(start)
+	journal := &hangsAgain{hanging: &hanging{wall: wall, signal: sync.OnceFunc(func() { close(stop) })}}
+	end := cutover.Run(t.Context(), cutover.Ports{
+		Traffic: standing{ended}, Watch: standing{}, Journal: journal, Clock: &hasty{start}, Wall: wall, Stop: stop, Heartbeat: time.Hour,
+	}, s)
+	if took := wall.Now().Sub(start); end.Phase != cutover.Held || took > 4*time.Second {
+		t.Errorf("ends %s %v after the signal, want held within 4s", end.Phase, took)
+	}
+}
+
+// hangsAgain is a journal that refuses the first record and does not answer
+// the next.
+type hangsAgain struct {
+	*hanging
+	asked bool
+}
+
+func (j *hangsAgain) Save(ctx context.Context, _ cutover.State) error {
+	if !j.asked {
+		j.asked = true
+		return errors.New("table gone")
+	}
+	return j.hang(ctx)
 }
