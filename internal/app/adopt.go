@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/tapctl/tapctl/internal/awsapi"
+	"github.com/tapctl/tapctl/internal/config"
 	"github.com/tapctl/tapctl/internal/cutover"
 	"github.com/tapctl/tapctl/internal/infra"
 )
@@ -76,34 +77,39 @@ func (d *deployment) records(ctx context.Context) (awsapi.Records, error) {
 	if err != nil {
 		return found, err
 	}
-	external := d.Config.Source.External
+	return found, unfitRecords(name, found, d.Config.RecordTypes(), d.Config.Source.External)
+}
+
+// unfitRecords is the refusal of what the public name has, where there is one.
+// types are those that tapctl makes and turns together: one that it does not
+// turn would keep its users where they are, whatever the dials say.
+func unfitRecords(name string, found awsapi.Records, types []string, external config.External) error {
+	refuse := func(next, format string, args ...any) error {
+		return &Refused{Cause: fmt.Errorf("%s "+format, append([]any{name}, args...)...), Next: next}
+	}
 	switch {
 	case found.CNAME != "":
-		return found, &Refused{
-			Cause: fmt.Errorf("%s is a CNAME to %s, which cannot share its name with weighted address records", name, found.CNAME),
-			Next:  "replace it by an A record (alias), which answers the same, then: tapctl deploy",
-		}
+		return refuse("replace it by an A record (alias), which answers the same, then: tapctl deploy",
+			"is a CNAME to %s, which cannot share its name with weighted address records", found.CNAME)
 	case len(found.Plain) > 0 && !external.Set():
-		return found, &Refused{
-			Cause: fmt.Errorf("%s has a record that tapctl did not make (%s): its users would be taken to a new, empty blue", name, describe(found.Plain)),
-			Next:  "name what serves them today in source.external, then: tapctl deploy",
-		}
-	case external.URL != "" && len(found.Plain) == 0 && len(found.Blue) == 0:
-		return found, &Refused{
-			Cause: fmt.Errorf("%s has no record to take over, and source.external.url alone does not say where an address record leads", name),
-			Next:  "name the target in source.external.alias_name and alias_zone",
+		return refuse("name what serves them today in source.external, then: tapctl deploy",
+			"has a record that tapctl did not make (%s): its users would be taken to a new, empty blue", describe(found.Plain))
+	case external.URL != "" && len(found.Plain) == 0 && len(found.Weighted) == 0:
+		return refuse("name the target in source.external.alias_name and alias_zone",
+			"has no record to take over, and source.external.url alone does not say where an address record leads")
+	}
+	for _, kind := range []string{"A", "AAAA"} {
+		_, plain := found.Plain[kind]
+		there, wanted := plain || found.Weighted[kind], slices.Contains(types, kind)
+		switch {
+		case there && !wanted:
+			return refuse("set domain.dualstack to true", "has an %s record, which tapctl would not turn: who comes by it would stay where it leads", kind)
+		case wanted && !there && external.Set() && len(found.Plain)+len(found.Blue) > 0:
+			return refuse(map[string]string{"A": "add an A record that leads to the same place", "AAAA": "set domain.dualstack to false"}[kind],
+				"has no %s record, so green's would take all of its users at once", kind)
 		}
 	}
-	if external.Set() && len(found.Plain)+len(found.Blue) > 0 {
-		for _, kind := range d.Config.RecordTypes() {
-			_, plain := found.Plain[kind]
-			_, blue := found.Blue[kind]
-			if !plain && !blue {
-				return found, &Refused{Cause: fmt.Errorf("%s has no %s record, so green's would take all of its users at once", name, kind), Next: "set domain.dualstack to false"}
-			}
-		}
-	}
-	return found, nil
+	return nil
 }
 
 func describe(records map[string]infra.ExternalRecord) string {
@@ -128,9 +134,10 @@ func (d *deployment) external(found awsapi.Records) map[string]infra.ExternalRec
 	}
 	content := map[string]infra.ExternalRecord{}
 	for _, kind := range d.Config.RecordTypes() {
-		content[kind] = infra.ExternalRecord{Alias: &infra.RegionalDomain{Name: e.AliasName, ZoneID: e.AliasZone}}
 		if live, ok := found.Blue[kind]; ok {
 			content[kind] = live
+		} else if e.AliasName != "" {
+			content[kind] = infra.ExternalRecord{Alias: &infra.RegionalDomain{Name: e.AliasName, ZoneID: e.AliasZone}}
 		}
 	}
 	return content
@@ -142,6 +149,9 @@ func (d *deployment) external(found awsapi.Records) map[string]infra.ExternalRec
 func (d *deployment) takeOver(ctx context.Context) error {
 	found, err := d.records(ctx)
 	if err != nil || len(found.Plain) == 0 {
+		return err
+	}
+	if err := d.mine(ctx); err != nil {
 		return err
 	}
 	d.say(cutover.EventWrite, "%s: the plain record (%s) becomes blue's weighted one, with the same target, in one batch", d.Config.Domain.Name, describe(found.Plain))

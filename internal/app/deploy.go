@@ -51,6 +51,8 @@ type deployment struct {
 	input  infra.Input
 	counts infra.Counts
 	top    topology.Topology
+	// held is the lease, nil before the first deploy.
+	held *awsapi.Held
 	// retired is true where blue has gone for good: it is not made again.
 	retired bool
 	// planned is what a preview would do.
@@ -72,7 +74,8 @@ func (a *App) Deploy(ctx context.Context, ask DeployAsk) (DeployReport, error) {
 	}
 	if held != nil {
 		defer a.release(ctx, held)
-		stop := d.keep(ctx, held)
+		var stop func()
+		ctx, stop = d.hold(ctx, held)
 		defer stop()
 	}
 	if ask.DryRun {
@@ -81,7 +84,7 @@ func (a *App) Deploy(ctx context.Context, ask DeployAsk) (DeployReport, error) {
 		err = d.provision(ctx)
 	}
 	if err != nil {
-		return DeployReport{}, err
+		return DeployReport{}, ended(ctx, err)
 	}
 	return DeployReport{
 		Outputs: d.outputs(), Changes: d.counts, DryRun: ask.DryRun,
@@ -92,6 +95,17 @@ func (a *App) Deploy(ctx context.Context, ask DeployAsk) (DeployReport, error) {
 // preflight asks AWS the cheap questions first: a wrong endpoint or dead
 // credentials would otherwise show after minutes, in the middle.
 func (d *deployment) preflight(ctx context.Context) error {
+	if err := d.identify(ctx); err != nil {
+		return err
+	}
+	if _, err := d.records(ctx); err != nil {
+		return err
+	}
+	return d.adopt(ctx)
+}
+
+// identify asks whose account and zone this is.
+func (d *deployment) identify(ctx context.Context) error {
 	account, err := d.Clients.Account(ctx, d.Config.TargetRegion)
 	if err != nil {
 		return err
@@ -102,18 +116,14 @@ func (d *deployment) preflight(ctx context.Context) error {
 	}
 	d.input = infra.Input{Config: d.Config, Account: account, ZoneID: zone}
 	d.say(cutover.EventPlan, "account %s, zone %s (%s)", account, d.Config.Domain.Zone, zone)
-	if _, err := d.records(ctx); err != nil {
-		return err
-	}
-	return d.adopt(ctx)
+	return nil
 }
 
 // guard takes the lease and refuses where a shift is open or users are on a
 // candidate that this deploy would replace under them. Before the first
 // deploy there is no control table, and nothing to guard.
 func (d *deployment) guard(ctx context.Context) (*awsapi.Held, error) {
-	control := d.control()
-	shift, found, err := control.Shift(ctx)
+	shift, found, err := d.control().Shift(ctx)
 	if errors.Is(err, awsapi.ErrNoTopology) {
 		return nil, nil
 	}
@@ -126,11 +136,10 @@ func (d *deployment) guard(ctx context.Context) (*awsapi.Held, error) {
 			Next:  "finish it with 'tapctl shift --resume', or go back with 'tapctl rollback'",
 		}
 	}
-	held, err := control.Take(ctx, d.lease("deploy"), d.Clock.Now())
+	held, err := d.take(ctx, "deploy")
 	if err != nil {
 		return nil, err
 	}
-	held.Now = d.Clock.Now
 	if err := d.refuseExposed(ctx); err != nil {
 		d.release(ctx, held)
 		return nil, err
@@ -147,6 +156,12 @@ func (d *deployment) refuseExposed(ctx context.Context) error {
 		return err
 	}
 	d.retired = top.Retired
+	if was, is := top.External, externalName(d.Config.Source.External); !top.Retired && (was == "") != (is == "") {
+		return &Refused{
+			Cause: fmt.Errorf("deploy: source.external is %q, and %s was deployed with %q: whose blue is cannot change under its users", is, top.RecordName, was),
+			Next:  "set it back; or 'tapctl destroy' first, which leaves an external source as it was found",
+		}
+	}
 	live, err := awsapi.NewTraffic(d.Clients, top).Read(ctx)
 	if err != nil {
 		return err
@@ -160,24 +175,12 @@ func (d *deployment) refuseExposed(ctx context.Context) error {
 	return nil
 }
 
-// keep extends the lease while Pulumi works. Pulumi moves no dial, so losing
-// the lease is told and not fatal.
-func (d *deployment) keep(ctx context.Context, held *awsapi.Held) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for d.Clock.Sleep(ctx, d.Config.Lease.Heartbeat) == nil {
-			if err := held.Beat(ctx); err != nil && ctx.Err() == nil {
-				d.say(cutover.EventTrouble, "the lease could not be extended: %v", err)
-			}
-		}
-	}()
-	return func() { cancel(); <-done }
-}
-
-// stack is one stack operation, told as it begins and ends.
+// stack is one stack operation, told as it begins and ends. It does not begin
+// once another run has the lease: what it would write was read before.
 func (d *deployment) stack(ctx context.Context, name string, program func() (infra.Result, error)) (infra.Result, error) {
+	if err := d.mine(ctx); err != nil {
+		return infra.Result{}, err
+	}
 	d.say(cutover.EventStep, "stack %s", name)
 	result, err := program()
 	if err != nil {
@@ -354,7 +357,7 @@ func (d *deployment) assemble(base infra.Base, cells map[topology.Side]infra.Out
 	}
 	d.top.Target.Forwarder = c.Name("forward")
 	if e := c.Source.External; e.Set() {
-		d.top.External = cmp.Or(e.URL, "https://"+e.AliasName)
+		d.top.External = externalName(e)
 		d.top.Source = topology.Cell{Region: c.SourceRegion, SetID: string(topology.Blue), HealthCheck: edge.Text("health_check_blue")}
 	}
 	for _, name := range cells[topology.Green].List("alarms") {

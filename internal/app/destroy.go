@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/tapctl/tapctl/internal/awsapi"
+	"github.com/tapctl/tapctl/internal/config"
 	"github.com/tapctl/tapctl/internal/cutover"
 	"github.com/tapctl/tapctl/internal/infra"
 	"github.com/tapctl/tapctl/internal/topology"
@@ -45,53 +46,87 @@ func (a *App) Destroy(ctx context.Context, ask DestroyAsk) (DestroyReport, error
 	if _, err := a.Clients.Account(ctx, a.Config.TargetRegion); err != nil {
 		return report, refused(err)
 	}
-	top, err := a.control().Topology(ctx)
-	deployed := err == nil
-	if err != nil && !errors.Is(err, awsapi.ErrNoTopology) {
+	top, deployed, err := a.doomedTopology(ctx)
+	if err != nil {
 		return report, refused(err)
 	}
-	if deployed {
-		if err := a.refuseServing(ctx, top); err != nil {
+	if err := a.refuseServing(ctx, top); err != nil {
+		return report, refused(err)
+	}
+	if !deployed {
+		if err := d.refuseForeign(ctx, top); err != nil {
 			return report, refused(err)
 		}
 	}
 	if ask.DryRun {
 		return report, nil
 	}
-	if deployed {
-		held, err := a.control().Take(ctx, a.lease("destroy"), a.Clock.Now())
-		if err != nil {
-			return report, refused(err)
-		}
-		held.Now = a.Clock.Now
+	held, err := a.take(ctx, "destroy")
+	if err != nil && !errors.Is(err, awsapi.ErrNoTopology) {
+		return report, refused(err)
+	}
+	if held != nil { // else the deploy ended before there was a control table
 		if !ask.Base { // the lease's table goes with base
 			defer a.release(ctx, held)
 		}
-		stop := d.keep(ctx, held)
+		var stop func()
+		ctx, stop = d.hold(ctx, held)
 		defer stop()
 	}
-	if err := a.giveBack(ctx, top, deployed); err != nil {
+	if err := a.giveBack(ctx, top); err != nil {
 		return report, refused(err)
 	}
 	err = a.destroy(ctx, d, ask.Base)
 	report.Changes = d.counts
-	return report, err
+	return report, ended(ctx, err)
 }
 
-// giveBack leaves the record of an external source as it was found. A deploy
-// that ended half-way has taken it over and stored no topology yet, and then
-// the configuration says whose it is: with the edge it would be deleted.
-func (a *App) giveBack(ctx context.Context, top topology.Topology, deployed bool) error {
-	if !deployed && a.Config.Source.External.Set() {
-		zone, err := a.Clients.ZoneID(ctx, a.Config.Domain.Zone)
-		if err != nil {
-			return err
-		}
-		top = topology.Topology{
-			ZoneID: zone, RecordName: a.Config.Domain.Name, RecordTypes: a.Config.RecordTypes(), External: a.Config.Source.External.URL,
-			Source: topology.Cell{SetID: string(topology.Blue)}, Target: topology.Cell{SetID: string(topology.Green)},
-		}
-	} else if !deployed || top.External == "" || top.Retired {
+// doomedTopology is what the last deploy stored, or, where one ended half-way
+// and stored none, as much as the configuration says of it.
+func (a *App) doomedTopology(ctx context.Context) (top topology.Topology, deployed bool, err error) {
+	top, err = a.control().Topology(ctx)
+	if err == nil || !errors.Is(err, awsapi.ErrNoTopology) {
+		return top, true, err
+	}
+	c := a.Config
+	zone, err := a.Clients.ZoneID(ctx, c.Domain.Zone)
+	return topology.Topology{
+		ZoneID: zone, RecordName: c.Domain.Name, RecordTypes: c.RecordTypes(), External: externalName(c.Source.External), HealthPath: c.Function.HealthPath,
+		Source: topology.Cell{Region: c.SourceRegion, SetID: string(topology.Blue)}, Target: topology.Cell{Region: c.TargetRegion, SetID: string(topology.Green)},
+	}, false, err
+}
+
+// externalName is how a source that tapctl did not create is called, "" where
+// there is none.
+func externalName(e config.External) string {
+	if e.AliasName != "" {
+		return "https://" + e.AliasName
+	}
+	return e.URL
+}
+
+// refuseForeign keeps the record that somebody came with from going with the
+// edge: a deploy has taken it over, ended half-way, and the configuration no
+// longer says that it was theirs.
+func (d *deployment) refuseForeign(ctx context.Context, top topology.Topology) error {
+	found, err := d.Clients.PublicRecords(ctx, top.ZoneID, top.RecordName)
+	if err != nil || top.External != "" || len(found.Blue) == 0 {
+		return err
+	}
+	own, err := d.ask.Runner.Outputs(ctx, d.name("cell-"+d.Config.SourceRegion))
+	if err != nil || own.Text("rest_api") != "" {
+		return err
+	}
+	return &Refused{
+		Cause: fmt.Errorf("destroy: blue's record of %s (%s) leads to what tapctl did not make, and would be deleted", top.RecordName, describe(found.Blue)),
+		Next:  "name what serves its users in source.external again, then: tapctl destroy",
+	}
+}
+
+// giveBack leaves the record of an external source as it was found: with the
+// edge it would be deleted.
+func (a *App) giveBack(ctx context.Context, top topology.Topology) error {
+	if top.External == "" || top.Retired {
 		return nil
 	}
 	a.say(cutover.EventWrite, "%s is a plain record again, leading to the external source alone", top.RecordName)
@@ -111,15 +146,15 @@ func (d *deployment) doomed(base bool) []string {
 // gone nobody is served, whatever they said.
 func (a *App) refuseServing(ctx context.Context, top topology.Topology) error {
 	shift, found, err := a.control().Shift(ctx)
-	if err != nil {
+	if err != nil && !errors.Is(err, awsapi.ErrNoTopology) {
 		return err
 	}
 	if found && shift.Phase.Open() {
 		return &Refused{Cause: fmt.Errorf("destroy: shift %s is open (%s)", shift.ID, shift.Phase), Next: "tapctl shift --resume, or tapctl rollback"}
 	}
 	for _, cell := range []topology.Cell{top.Source, top.Target} {
-		if cell.RestAPI == "" {
-			continue
+		if cell.SetID == top.Source.SetID && (top.External != "" || top.Retired) {
+			continue // none of tapctl's
 		}
 		seen, err := a.visitors(ctx, top, cell.Region)
 		if err != nil {
@@ -163,7 +198,10 @@ func (a *App) forget(ctx context.Context) error {
 // destroyBase takes the protection off, which is an update of its own, and
 // deletes what it was on.
 func (d *deployment) destroyBase(ctx context.Context) error {
-	if err := d.preflight(ctx); err != nil {
+	if err := d.identify(ctx); err != nil {
+		return err
+	}
+	if err := d.adopt(ctx); err != nil {
 		return err
 	}
 	d.input.Unprotected = true

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tapctl/tapctl/internal/awsapi"
+	"github.com/tapctl/tapctl/internal/config"
 	"github.com/tapctl/tapctl/internal/cutover"
 	"github.com/tapctl/tapctl/internal/health"
 	"github.com/tapctl/tapctl/internal/infra"
@@ -71,7 +72,40 @@ func (a *App) ReadData(ctx context.Context, top topology.Topology) health.Findin
 // Latency is latency.
 func (a *App) Latency(poll time.Duration, rate float64) time.Duration { return a.latency(poll, rate) }
 
-// GiveBack is giveBack.
-func (a *App) GiveBack(ctx context.Context, top topology.Topology, deployed bool) error {
-	return a.giveBack(ctx, top, deployed)
+// GiveBack is giveBack of what a destroy finds.
+func (a *App) GiveBack(ctx context.Context) error {
+	top, _, err := a.doomedTopology(ctx)
+	if err != nil {
+		return err
+	}
+	return a.giveBack(ctx, top)
+}
+
+// Hold is hold of a deploy, and a stack operation of it: whether that began.
+func (a *App) Hold(ctx context.Context, held *awsapi.Held) (running context.Context, stack func() (began bool, err error), stop func()) {
+	d := &deployment{App: a}
+	running, stop = d.hold(ctx, held)
+	return running, func() (began bool, err error) {
+		_, err = d.stack(ctx, "edge", func() (infra.Result, error) { began = true; return infra.Result{}, nil })
+		return began, err
+	}, stop
+}
+
+// Take is take.
+func (a *App) Take(ctx context.Context, purpose string) (*awsapi.Held, error) {
+	return a.take(ctx, purpose)
+}
+
+// Ended is ended.
+func Ended(ctx context.Context, err error) error { return ended(ctx, err) }
+
+// UnfitRecords is unfitRecords.
+func UnfitRecords(found awsapi.Records, types []string, external config.External) error {
+	return unfitRecords("api.example.com", found, types, external)
+}
+
+// Guard is guard of a deploy.
+func (a *App) Guard(ctx context.Context) error {
+	_, err := (&deployment{App: a}).guard(ctx)
+	return err
 }

@@ -8,8 +8,6 @@ import (
 	r53types "github.com/aws/aws-sdk-go-v2/service/route53/types"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-
-	"github.com/tapctl/tapctl/internal/topology"
 )
 
 // addresses are the public name's records, whatever their kind.
@@ -86,11 +84,10 @@ func TestAnExternalRecordIsGivenBack(t *testing.T) {
 				w.change(r53types.ChangeActionCreate, *tt.green)
 			}
 			before := w.addresses()
-			top := topology.Topology{}
 			if tt.deployed {
-				top = w.top
+				w.makeControl()
 			}
-			if err := w.GiveBack(t.Context(), top, tt.deployed); (err != nil) != tt.refused {
+			if err := w.GiveBack(t.Context()); (err != nil) != tt.refused {
 				t.Fatalf("refused %v: %v", tt.refused, err)
 			}
 			want := before

@@ -124,11 +124,10 @@ func (a *App) Retire(ctx context.Context, ask RetireAsk) (RetireReport, error) {
 	if ask.DryRun {
 		return report, nil
 	}
-	held, err := control.Take(ctx, a.lease("retire"), a.Clock.Now())
+	held, err := a.take(ctx, "retire")
 	if err != nil {
 		return report, refused(err)
 	}
-	held.Now = a.Clock.Now
 	defer a.release(ctx, held)
 	report.Changes, err = a.retire(ctx, top, ask.Runner, held)
 	return report, err
@@ -169,41 +168,45 @@ func (a *App) visitors(ctx context.Context, top topology.Topology, region string
 }
 
 func (a *App) retire(ctx context.Context, top topology.Topology, runner infra.Runner, held *awsapi.Held) (infra.Counts, error) {
-	var total infra.Counts
 	d := &deployment{App: a, ask: DeployAsk{Runner: runner}, retired: true}
 	if err := d.preflight(ctx); err != nil {
-		return total, refused(err)
+		return d.counts, refused(err)
 	}
-	stop := d.keep(ctx, held)
+	ctx, stop := d.hold(ctx, held)
 	defer stop()
 	// Written ahead: from here on no command sends traffic to blue, whether
 	// this run gets to the end or not.
 	top.Retired = true
 	d.top = top
 	if err := d.store(ctx); err != nil {
-		return total, refused(err)
+		return d.counts, refused(err)
 	}
+	err := d.removeBlue(ctx, top)
+	return d.counts, ended(ctx, err)
+}
+
+// removeBlue takes blue's record, its part of the edge and its cell away, in
+// this order.
+func (d *deployment) removeBlue(ctx context.Context, top topology.Topology) error {
 	if err := d.deleteBlue(ctx, top); err != nil {
-		return total, err
+		return err
 	}
-	base, err := runner.Outputs(ctx, d.name("base"))
+	base, err := d.ask.Runner.Outputs(ctx, d.name("base"))
 	if err != nil {
-		return total, err
+		return err
 	}
-	if _, err := d.edge(ctx, baseOf(base)); err != nil {
-		return total, err
+	if _, err := d.edge(ctx, baseOf(base)); err != nil || top.External != "" {
+		return err
 	}
-	if top.External == "" {
-		if err := d.destroy(ctx, d.name("cell-"+top.Source.Region)); err != nil {
-			return d.counts, err
-		}
-	}
-	return d.counts, nil
+	return d.destroy(ctx, d.name("cell-"+top.Source.Region))
 }
 
 // deleteBlue takes blue's record out of the answers and waits until nobody is
 // led there by an answer from before.
 func (d *deployment) deleteBlue(ctx context.Context, top topology.Topology) error {
+	if err := d.mine(ctx); err != nil {
+		return err
+	}
 	traffic := awsapi.NewTraffic(d.Clients, top)
 	change, err := traffic.Retire(ctx)
 	if err != nil {

@@ -97,6 +97,11 @@ func (c *Control) unread(step string, home, replica error) error {
 	}
 }
 
+// noTable is the error of a step that found no control table.
+func (c *Control) noTable(step string) error {
+	return fmt.Errorf("%s in table %s: %w", step, c.table, ErrNoTopology)
+}
+
 // noTable is the answer of a region that has no such table.
 func noTable(err error) bool { return code(err) == "ResourceNotFoundException" }
 
@@ -156,6 +161,9 @@ func (c *Control) Forget(ctx context.Context) error {
 
 func (c *Control) deleteItem(ctx context.Context, pk string) error {
 	_, err := c.clients.DynamoDB(c.home).DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &c.table, Key: key(pk)})
+	if noTable(err) {
+		return c.noTable("delete " + pk)
+	}
 	return trouble("delete "+pk+" from table "+c.table, err)
 }
 
@@ -206,6 +214,9 @@ func (c *Control) Take(ctx context.Context, want cutover.Lease, now time.Time) (
 	out, err := c.clients.DynamoDB(c.home).UpdateItem(ctx, in)
 	if failed, ok := errors.AsType[*ddbtypes.ConditionalCheckFailedException](err); ok {
 		return nil, &cutover.LeaseHeld{Lease: leaseOf(failed.Item)}
+	}
+	if noTable(err) {
+		return nil, c.noTable("take the lease")
 	}
 	if err != nil {
 		return nil, trouble("take the lease in table "+c.table, err)
@@ -386,6 +397,9 @@ func (h *Held) extend(ctx context.Context, until time.Time, step string) error {
 	})
 	if _, ok := errors.AsType[*ddbtypes.ConditionalCheckFailedException](err); ok {
 		return cutover.ErrFenced
+	}
+	if noTable(err) {
+		return h.control.noTable(step)
 	}
 	return trouble(step+" in table "+h.control.table, err)
 }

@@ -23,7 +23,9 @@ type Records struct {
 	Plain map[string]infra.ExternalRecord
 	// Blue is what the weighted record of blue holds, by type.
 	Blue map[string]infra.ExternalRecord
-	// Alias is a CNAME's target, "" where there is none.
+	// Weighted are the types that have a weighted record of any side.
+	Weighted map[string]bool
+	// CNAME is a CNAME's target, "" where there is none.
 	CNAME string
 
 	plain map[string]r53types.ResourceRecordSet
@@ -32,7 +34,8 @@ type Records struct {
 // PublicRecords reads every record of the name.
 func (c *Clients) PublicRecords(ctx context.Context, zoneID, name string) (Records, error) {
 	found := Records{
-		Plain: map[string]infra.ExternalRecord{}, Blue: map[string]infra.ExternalRecord{}, plain: map[string]r53types.ResourceRecordSet{},
+		Plain: map[string]infra.ExternalRecord{}, Blue: map[string]infra.ExternalRecord{}, Weighted: map[string]bool{},
+		plain: map[string]r53types.ResourceRecordSet{},
 	}
 	out, err := c.Route53().ListResourceRecordSets(ctx, &route53.ListResourceRecordSetsInput{
 		HostedZoneId: &zoneID, StartRecordName: &name, MaxItems: aws.Int32(50),
@@ -51,8 +54,11 @@ func (c *Clients) PublicRecords(ctx context.Context, zoneID, name string) (Recor
 		case record.Type != r53types.RRTypeA && record.Type != r53types.RRTypeAaaa:
 		case record.SetIdentifier == nil:
 			found.Plain[kind], found.plain[kind] = contentOf(record), record
-		case topology.Side(aws.ToString(record.SetIdentifier)) == topology.Blue:
-			found.Blue[kind] = contentOf(record)
+		default:
+			found.Weighted[kind] = true
+			if topology.Side(aws.ToString(record.SetIdentifier)) == topology.Blue {
+				found.Blue[kind] = contentOf(record)
+			}
 		}
 	}
 	return found, nil

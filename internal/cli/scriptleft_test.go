@@ -234,6 +234,9 @@ func records(ts *testscript.TestScript, neg bool, args []string) {
 		for _, value := range r.ResourceRecords {
 			target += aws.ToString(value.Value) + " "
 		}
+		if r.TTL != nil {
+			target += fmt.Sprintf("ttl %d ", *r.TTL)
+		}
 		if r.AliasTarget != nil {
 			target = "alias "
 		}

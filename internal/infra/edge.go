@@ -1,8 +1,10 @@
 package infra
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/route53"
@@ -76,13 +78,43 @@ func EdgeProgram(in EdgeInput) pulumi.RunFunc {
 			}
 			*options = []pulumi.ResourceOption{pulumi.Provider(provider)}
 		}
-		for _, side := range in.sides() {
-			if err := e.side(side); err != nil {
-				return err
-			}
+		if err := e.records(); err != nil {
+			return err
 		}
 		return e.dashboard()
 	}
+}
+
+// records makes the weighted pair of each type, the side that users are on
+// first: while a type has one record only, whatever its weight, that one is the
+// answer to everybody. Pulumi deletes in the opposite order.
+func (e *edge) records() error {
+	checks := map[topology.Side]pulumi.StringPtrInput{} // nil: Route 53 takes a record without a check for healthy
+	sides := e.sides()
+	for _, side := range sides {
+		made, err := e.recordCheck(side)
+		if err != nil {
+			return err
+		}
+		if made != nil {
+			checks[side] = made.ID().ToStringOutput()
+			e.checks = append(e.checks, made.ID())
+			e.ctx.Export("health_check_"+string(side), made.ID())
+		}
+	}
+	weights := e.weights()
+	slices.SortStableFunc(sides, func(a, b topology.Side) int { return cmp.Compare(weights[b], weights[a]) })
+	for _, kind := range e.Config.RecordTypes() {
+		options := e.options
+		for _, side := range sides {
+			record, err := e.weighted(side, kind, checks[side], options)
+			if err != nil {
+				return err
+			}
+			options = append(slices.Clone(e.options), pulumi.DependsOn([]pulumi.Resource{record}))
+		}
+	}
+	return nil
 }
 
 type edge struct {
@@ -105,47 +137,30 @@ func (e *edge) external(side topology.Side) bool {
 	return side == topology.Blue && e.Config.Source.External.Set()
 }
 
-func (e *edge) side(side topology.Side) error {
-	var check pulumi.StringPtrInput // nil: Route 53 takes a record without a check for healthy
-	made, err := e.recordCheck(side)
-	if err != nil {
-		return err
+func (e *edge) weighted(side topology.Side, kind string, check pulumi.StringPtrInput, options []pulumi.ResourceOption) (*route53.Record, error) {
+	name := "weighted-" + string(side)
+	if kind != "A" {
+		name += "-" + strings.ToLower(kind)
 	}
-	if made != nil {
-		check = made.ID().ToStringOutput()
-		e.checks = append(e.checks, made.ID())
-		e.ctx.Export("health_check_"+string(side), made.ID())
+	args := &route53.RecordArgs{
+		ZoneId: pulumi.String(e.ZoneID), Name: pulumi.String(e.Config.Domain.Name), Type: pulumi.String(kind),
+		SetIdentifier: pulumi.String(side),
+		HealthCheckId: check,
+		WeightedRoutingPolicies: route53.RecordWeightedRoutingPolicyArray{route53.RecordWeightedRoutingPolicyArgs{
+			Weight: pulumi.Int(e.weights()[side]),
+		}},
 	}
-	for _, kind := range e.Config.RecordTypes() {
-		name := "weighted-" + string(side)
-		if kind != "A" {
-			name += "-" + strings.ToLower(kind)
+	if e.external(side) {
+		// deploy made this record weighted, in one batch with the removal of
+		// the plain one: it exists, and is taken over.
+		args.AllowOverwrite = pulumi.Bool(true)
+		if err := e.externalTarget(args, kind); err != nil {
+			return nil, err
 		}
-		args := &route53.RecordArgs{
-			ZoneId: pulumi.String(e.ZoneID), Name: pulumi.String(e.Config.Domain.Name), Type: pulumi.String(kind),
-			SetIdentifier: pulumi.String(side),
-			HealthCheckId: check,
-			WeightedRoutingPolicies: route53.RecordWeightedRoutingPolicyArray{route53.RecordWeightedRoutingPolicyArgs{
-				Weight: pulumi.Int(e.weights()[side]),
-			}},
-		}
-		options := e.options
-		if e.external(side) {
-			// deploy made this record weighted, in one batch with the removal of
-			// the plain one: it exists, and is taken over.
-			args.AllowOverwrite = pulumi.Bool(true)
-			err = e.externalTarget(args, kind)
-		} else {
-			args.Aliases = e.alias(e.Public[side])
-		}
-		if err != nil {
-			return err
-		}
-		if _, err := route53.NewRecord(e.ctx, name, args, options...); err != nil {
-			return err
-		}
+	} else {
+		args.Aliases = e.alias(e.Public[side])
 	}
-	return nil
+	return route53.NewRecord(e.ctx, name, args, options...)
 }
 
 func (e *edge) externalTarget(args *route53.RecordArgs, kind string) error {

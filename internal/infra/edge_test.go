@@ -155,6 +155,28 @@ func TestDualstackPairs(t *testing.T) {
 	}
 }
 
+// TestTheServingRecordIsMadeFirst: while a type has one record only, that one
+// is the answer to everybody, whatever its weight.
+func TestTheServingRecordIsMadeFirst(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		live   infra.LiveEdge
+		first  string
+		second string
+	}{
+		{infra.LiveEdge{}, "blue", "green"},
+		{infra.LiveEdge{Exists: true, BlueWeight: 100}, "blue", "green"},
+		{infra.LiveEdge{Exists: true, GreenWeight: 100}, "green", "blue"},
+	} {
+		w := provision(t, infra.EdgeProgram(edgeInput(func(in *infra.EdgeInput) { in.Config.Domain.Dualstack, in.Live = true, tt.live })))
+		for _, kind := range []string{"", "-aaaa"} {
+			if first, second := w.one(t, "route53/record:Record", "weighted-"+tt.first+kind), w.one(t, "route53/record:Record", "weighted-"+tt.second+kind); slices.Contains(first.After, second.Name) || !slices.Contains(second.After, first.Name) {
+				t.Errorf("%+v: %s after %q, %s after %q", tt.live, first.Name, first.After, second.Name, second.After)
+			}
+		}
+	}
+}
+
 func TestExternalBlue(t *testing.T) {
 	t.Parallel()
 	addresses := infra.ExternalRecord{Values: []string{"192.0.2.7"}, TTL: 300}
