@@ -97,7 +97,7 @@ alarms, and goes back on its own when one fires.`,
 	flags.StringVarP(&c.output, "output", "o", "text", "format of the result on stdout: text or json")
 	flags.StringVar(&c.log, "log", "", "format of the story on stderr: tty, plain, json or github (default: detected)")
 	flags.BoolVar(&c.yes, "yes", false, "do what cannot be undone without asking")
-	root.AddCommand(c.validateCommand(), c.previewCommand(), c.deployCommand(), c.planCommand(), c.shiftCommand(), c.approveCommand(), c.rollbackCommand(), c.promoteCommand(),
+	root.AddCommand(c.initCommand(), c.validateCommand(), c.schemaCommand(), c.previewCommand(), c.deployCommand(), c.planCommand(), c.shiftCommand(), c.approveCommand(), c.rollbackCommand(), c.promoteCommand(),
 		c.retireCommand(), c.destroyCommand(), c.assetsCommand(), c.secretCommand(), c.verifyCommand(), c.statusCommand(), c.historyCommand(), c.policyCommand(), c.localCommand(), c.rehearseCommand(), c.benchCommand(), c.versionCommand())
 	for _, sub := range root.Commands() {
 		noArgs(sub)

@@ -39,13 +39,23 @@ var (
 var retentionDays = []int{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
 
 // checker collects problems; every method adds one where its rule fails.
-type checker struct{ problems []Problem }
+type checker struct {
+	problems []Problem
+	rules    map[string]rule // what was asked of each key; nil keeps none
+}
+
+func (c *checker) keep(key string, r rule) {
+	if c.rules != nil {
+		c.rules[key] = r
+	}
+}
 
 func (c *checker) add(key string, value any, format string, args ...any) {
 	c.problems = append(c.problems, Problem{key, fmt.Sprint(value), fmt.Sprintf(format, args...)})
 }
 
 func (c *checker) matches(key, value string, pattern *regexp.Regexp, want string) {
+	c.keep(key, rule{pattern: pattern.String()})
 	switch {
 	case value == "":
 		c.add(key, value, "required: %s", want)
@@ -55,12 +65,22 @@ func (c *checker) matches(key, value string, pattern *regexp.Regexp, want string
 }
 
 func (c *checker) oneOf(key, value string, allowed ...string) {
+	c.keep(key, rule{choices: anyOf(allowed)})
 	if !slices.Contains(allowed, value) {
 		c.add(key, value, "want one of: %s", strings.Join(allowed, ", "))
 	}
 }
 
+func anyOf[T any](values []T) []any {
+	all := make([]any, len(values))
+	for i, v := range values {
+		all[i] = v
+	}
+	return all
+}
+
 func (c *checker) between(key string, value, low, high float64) {
+	c.keep(key, rule{low: &low, high: &high})
 	if !(value >= low && value <= high) {
 		c.add(key, value, "want %v to %v", low, high)
 	}
@@ -75,6 +95,15 @@ func (c *checker) duration(key string, value, low, high time.Duration) {
 // check returns every problem that can be found without asking AWS.
 func (c Config) check() []Problem {
 	var k checker
+	c.checkAll(&k)
+	if len(k.problems) == 0 {
+		c.checkNames(&k)
+	}
+	return k.problems
+}
+
+// checkAll asks every rule of a key, and those that hold between keys.
+func (c Config) checkAll(k *checker) {
 	k.matches("team_name", c.TeamName, namePattern, "letters and digits, starting with a letter")
 	k.matches("environment", c.Environment, namePattern, "letters and digits, starting with a letter")
 	k.matches("source_region", c.SourceRegion, regionPattern, "an AWS region like eu-west-1")
@@ -87,17 +116,13 @@ func (c Config) check() []Problem {
 		k.matches("owner", c.Owner, tagPattern, tagValue)
 	}
 	k.matches("purpose", c.Purpose, tagPattern, tagValue)
-	c.checkCIDR(&k)
-	c.checkDomain(&k)
-	c.checkSource(&k)
-	c.checkAssets(&k)
-	c.checkFunction(&k)
-	c.checkShift(&k)
-	c.checkRest(&k)
-	if len(k.problems) == 0 {
-		c.checkNames(&k)
-	}
-	return k.problems
+	c.checkCIDR(k)
+	c.checkDomain(k)
+	c.checkSource(k)
+	c.checkAssets(k)
+	c.checkFunction(k)
+	c.checkShift(k)
+	c.checkRest(k)
 }
 
 func (c Config) checkCIDR(k *checker) {
@@ -300,6 +325,7 @@ func (c Config) checkRest(k *checker) {
 	k.between("alarms.api_5xx_rate", c.Alarms.API5XXRate, 0.0001, 1)
 	k.duration("alarms.api_latency", c.Alarms.APILatency, time.Millisecond, time.Minute)
 	k.between("alarms.dynamodb_throttles", c.Alarms.DynamoDBThrottles, 0.001, 1e9)
+	k.keep("logs.retention_days", rule{choices: anyOf(retentionDays)})
 	if !slices.Contains(retentionDays, c.Logs.RetentionDays) {
 		k.add("logs.retention_days", c.Logs.RetentionDays, "CloudWatch Logs accepts only %v", retentionDays)
 	}

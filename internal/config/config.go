@@ -10,13 +10,13 @@ import (
 // Config is everything the operator may set. Keys in the file and in TAPCTL_*
 // variables follow the mapstructure tags (shift.bake, TAPCTL_SHIFT_BAKE).
 type Config struct {
-	TeamName     string   `mapstructure:"team_name"`
-	Environment  string   `mapstructure:"environment"`
-	Owner        string   `mapstructure:"owner"`   // tag Owner; default: team_name
-	Purpose      string   `mapstructure:"purpose"` // tag Purpose
-	SourceRegion string   `mapstructure:"source_region"`
-	TargetRegion string   `mapstructure:"target_region"`
-	AllowedCIDR  []string `mapstructure:"allowed_cidr"`
+	TeamName     string   `mapstructure:"team_name"`     // names are <team_name>-<environment>-<service>
+	Environment  string   `mapstructure:"environment"`   // the second part of every name
+	Owner        string   `mapstructure:"owner"`         // tag Owner; default: team_name
+	Purpose      string   `mapstructure:"purpose"`       // tag Purpose
+	SourceRegion string   `mapstructure:"source_region"` // blue: where users are today
+	TargetRegion string   `mapstructure:"target_region"` // green: where they go
+	AllowedCIDR  []string `mapstructure:"allowed_cidr"`  // who may call the API; 0.0.0.0/0 is everybody
 
 	Domain   Domain   `mapstructure:"domain"`
 	Source   Source   `mapstructure:"source"`
@@ -61,7 +61,7 @@ type External struct {
 	// target's DNS name and its hosted zone id). The forwarder connects there
 	// and speaks TLS under the public name, as a user of blue does.
 	AliasName string `mapstructure:"alias_name"`
-	AliasZone string `mapstructure:"alias_zone"`
+	AliasZone string `mapstructure:"alias_zone"` // of alias_name
 }
 
 // Set tells whether the source is external.
@@ -79,9 +79,9 @@ type Assets struct {
 	// Adopt is the name of a bucket that exists in source_region: tapctl
 	// replicates it and leaves its settings alone.
 	Adopt         string `mapstructure:"adopt"`
-	IndexDocument string `mapstructure:"index_document"`
-	ErrorDocument string `mapstructure:"error_document"`
-	CacheControl  string `mapstructure:"cache_control"` // of what 'assets sync' uploads, but for HTML
+	IndexDocument string `mapstructure:"index_document"` // what the website answers for a folder
+	ErrorDocument string `mapstructure:"error_document"` // what the website answers where there is no such object
+	CacheControl  string `mapstructure:"cache_control"`  // of what 'assets sync' uploads, but for HTML
 	// OldVersionDays is how long overwritten and deleted objects are kept.
 	OldVersionDays int `mapstructure:"old_version_days"`
 }
@@ -103,13 +103,13 @@ type Retire struct {
 
 // Function is the application's own code and how it runs.
 type Function struct {
-	API          string        `mapstructure:"api"`     // zip with the bootstrap of the application
-	Forward      string        `mapstructure:"forward"` // zip with the bootstrap of the forwarder
-	Architecture string        `mapstructure:"architecture"`
-	MemoryMB     int           `mapstructure:"memory_mb"`
-	Timeout      time.Duration `mapstructure:"timeout"`
-	HealthPath   string        `mapstructure:"health_path"`
-	SecretTTL    time.Duration `mapstructure:"secret_ttl"` // how long the function keeps the secret's value
+	API          string        `mapstructure:"api"`          // zip with the bootstrap of the application
+	Forward      string        `mapstructure:"forward"`      // zip with the bootstrap of the forwarder
+	Architecture string        `mapstructure:"architecture"` // arm64 | x86_64, of both packages
+	MemoryMB     int           `mapstructure:"memory_mb"`    // of both functions; CPU grows with it
+	Timeout      time.Duration `mapstructure:"timeout"`      // API Gateway waits 29 s
+	HealthPath   string        `mapstructure:"health_path"`  // what checkers and probes ask for
+	SecretTTL    time.Duration `mapstructure:"secret_ttl"`   // how long the function keeps the secret's value
 }
 
 // Shift is the default plan of a shift. Percents are 0..100.
@@ -119,7 +119,7 @@ type Shift struct {
 	// HarmBudget is how many requests a bad green may harm by a budget plan;
 	// Rate is everybody's requests a second, 0 asks CloudWatch.
 	HarmBudget  float64       `mapstructure:"harm_budget"`
-	Rate        float64       `mapstructure:"rate"`
+	Rate        float64       `mapstructure:"rate"`         // of the budget plan
 	Step        float64       `mapstructure:"step"`         // percent per step
 	To          float64       `mapstructure:"to"`           // where the last step ends
 	Bake        time.Duration `mapstructure:"bake"`         // time a step is watched
@@ -145,12 +145,12 @@ type Shift struct {
 	// Approve are the exposures, in percent, that a step may not go beyond
 	// until somebody has approved it.
 	Approve          []float64     `mapstructure:"approve"`
-	ApprovePromotion bool          `mapstructure:"approve_promotion"`
-	ApproveTimeout   time.Duration `mapstructure:"approve_timeout"` // nobody answering that long is a no
+	ApprovePromotion bool          `mapstructure:"approve_promotion"` // the promotion waits for an approval too
+	ApproveTimeout   time.Duration `mapstructure:"approve_timeout"`   // nobody answering that long is a no
 	// RetreatStep is how many percent of green's requests go back at once, 0
 	// is all; RetreatPause is between two such portions.
 	RetreatStep  float64       `mapstructure:"retreat_step"`
-	RetreatPause time.Duration `mapstructure:"retreat_pause"`
+	RetreatPause time.Duration `mapstructure:"retreat_pause"` // between two portions of a retreat
 	// MaxReplicationLag is how long an item may take to the other region, either
 	// way, before a shift waits for the data; 0 never asks.
 	MaxReplicationLag time.Duration `mapstructure:"max_replication_lag"`
@@ -178,8 +178,8 @@ func (s Shift) PlanFile() string {
 
 // Lease bounds how long a dead runner keeps others out.
 type Lease struct {
-	TTL       time.Duration `mapstructure:"ttl"`
-	Heartbeat time.Duration `mapstructure:"heartbeat"`
+	TTL       time.Duration `mapstructure:"ttl"`       // after which a run that says nothing is dead
+	Heartbeat time.Duration `mapstructure:"heartbeat"` // between two extensions
 	// OnExpired is what a shift does about one whose runner died: refuse (and
 	// say which commands help), finish it, or revert it.
 	OnExpired string `mapstructure:"on_expired"`
@@ -195,16 +195,16 @@ type Probe struct {
 	// first user reaches it; Paths are what is asked for, the health path where
 	// there is none.
 	Preflight bool     `mapstructure:"preflight"`
-	Paths     []string `mapstructure:"paths"`
+	Paths     []string `mapstructure:"paths"` // of the preflight
 }
 
 // Evidence is how the requests in green's access log are judged, the canary's
 // against the base side's.
 type Evidence struct {
-	Enabled bool          `mapstructure:"enabled"`
-	Lag     time.Duration `mapstructure:"lag"`    // until dials act; requests of before are not counted
-	Poll    time.Duration `mapstructure:"poll"`   // between two looks while a budget plan exposes users
-	Silent  time.Duration `mapstructure:"silent"` // without any request for longer, nothing is known
+	Enabled bool          `mapstructure:"enabled"` // false leaves a step to alarms and probes
+	Lag     time.Duration `mapstructure:"lag"`     // until dials act; requests of before are not counted
+	Poll    time.Duration `mapstructure:"poll"`    // between two looks while a budget plan exposes users
+	Silent  time.Duration `mapstructure:"silent"`  // without any request for longer, nothing is known
 	// Alpha is the probability, over a whole shift, of sending a good green back.
 	Alpha          float64 `mapstructure:"alpha"`
 	ToleratedRatio float64 `mapstructure:"tolerated_ratio"` // of green's share of failures to blue's
@@ -218,18 +218,18 @@ type Evidence struct {
 
 // Alarms are the thresholds of the alarms (defaults: product.md section 3).
 type Alarms struct {
-	LambdaErrors      float64       `mapstructure:"lambda_errors"`
-	LambdaDuration    time.Duration `mapstructure:"lambda_duration"`
-	API4XX            float64       `mapstructure:"api_4xx"`
-	API5XX            float64       `mapstructure:"api_5xx"`
-	API5XXRate        float64       `mapstructure:"api_5xx_rate"` // 0..1; Route 53's own brake watches this one
-	APILatency        time.Duration `mapstructure:"api_latency"`
-	DynamoDBThrottles float64       `mapstructure:"dynamodb_throttles"`
+	LambdaErrors      float64       `mapstructure:"lambda_errors"`      // failed invocations a minute; a count of single failures
+	LambdaDuration    time.Duration `mapstructure:"lambda_duration"`    // mean of a minute
+	API4XX            float64       `mapstructure:"api_4xx"`            // answers a minute
+	API5XX            float64       `mapstructure:"api_5xx"`            // answers a minute; a count of single failures (shift.on_count_alarm)
+	API5XXRate        float64       `mapstructure:"api_5xx_rate"`       // 0..1; Route 53's own brake watches this one
+	APILatency        time.Duration `mapstructure:"api_latency"`        // mean of a minute
+	DynamoDBThrottles float64       `mapstructure:"dynamodb_throttles"` // requests a minute
 }
 
 // Logs is how long logs are kept.
 type Logs struct {
-	RetentionDays int `mapstructure:"retention_days"`
+	RetentionDays int `mapstructure:"retention_days"` // a value that CloudWatch Logs accepts
 }
 
 // Infra is how Pulumi is run.
@@ -238,18 +238,18 @@ type Infra struct {
 	// own plugin, "local" the in-process one of the embedded AWS, "auto"
 	// picks local where the embedded AWS answers.
 	Provider        string        `mapstructure:"provider"`
-	BackendURL      string        `mapstructure:"backend_url"`
-	SecretsProvider string        `mapstructure:"secrets_provider"`
-	Pulumi          string        `mapstructure:"pulumi"`  // path of the CLI; default: beside tapctl, then PATH
-	Timeout         time.Duration `mapstructure:"timeout"` // of one stack operation, real time
+	BackendURL      string        `mapstructure:"backend_url"`      // where Pulumi keeps its state: an s3:// URL or Pulumi Cloud
+	SecretsProvider string        `mapstructure:"secrets_provider"` // awskms://KEY?region=REGION, or passphrase
+	Pulumi          string        `mapstructure:"pulumi"`           // path of the CLI; default: beside tapctl, then PATH
+	Timeout         time.Duration `mapstructure:"timeout"`          // of one stack operation, real time
 }
 
 // AWS redirects tapctl to something other than real AWS.
 type AWS struct {
-	EndpointURL string `mapstructure:"endpoint_url"`
-	DNSServer   string `mapstructure:"dns_server"` // host:port asked for the public name; default: the system's resolver
-	HTTPSPort   int    `mapstructure:"https_port"` // where the front doors listen; default 443
-	CABundle    string `mapstructure:"ca_bundle"`  // PEM file of further roots for the front doors
+	EndpointURL string `mapstructure:"endpoint_url"` // of every service, as the embedded AWS has one; default: the real ones
+	DNSServer   string `mapstructure:"dns_server"`   // host:port asked for the public name; default: the system's resolver
+	HTTPSPort   int    `mapstructure:"https_port"`   // where the front doors listen; default 443
+	CABundle    string `mapstructure:"ca_bundle"`    // PEM file of further roots for the front doors
 }
 
 // Defaults are the values of keys that are not set. Keys that have none are

@@ -93,7 +93,7 @@ func variable(key string) string {
 func unreadable(file string, err error) error {
 	reason := err.Error()
 	if errors.Is(err, os.ErrNotExist) {
-		reason = "no such file; name one with -c, or start from configs/local.yaml"
+		reason = "no such file; name one with -c, or write one with 'tapctl init'"
 	}
 	return &Error{File: file, Problems: []Problem{{Key: "config", Value: file, Reason: reason}}}
 }

@@ -420,7 +420,7 @@ func TestUnreadable(t *testing.T) {
 		t.Parallel()
 		file := filepath.Join(t.TempDir(), "absent.yaml")
 		_, err := config.Load(file, nil)
-		want := []config.Problem{{Key: "config", Value: file, Reason: "no such file; name one with -c, or start from configs/local.yaml"}}
+		want := []config.Problem{{Key: "config", Value: file, Reason: "no such file; name one with -c, or write one with 'tapctl init'"}}
 		if diff := cmp.Diff(want, problems(t, err)); diff != "" {
 			t.Errorf("problems (-want +got):\n%s", diff)
 		}
