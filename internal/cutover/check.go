@@ -110,6 +110,9 @@ func risesOnHealthy(before State, o Observation, after State, actions []Action) 
 	if after.Step > before.Step+1 {
 		return fmt.Errorf("jumped from step %d to %d", before.Step, after.Step)
 	}
+	if before.Unproven && o.Health.Verdict != health.Healthy && o.Live.CandidateExposure() > 0 && after.Phase == Turning && len(writes(actions)) > 0 {
+		return fmt.Errorf("%v on %v after a resume", writes(actions), o.Health.Verdict)
+	}
 	if o.Health.Verdict == health.Unhealthy && before.Phase != Retreating {
 		for _, a := range writes(actions) {
 			if _, isRetreat := a.(Retreat); !isRetreat && after.Phase != Retreating {

@@ -69,7 +69,8 @@ func judge(s State, o Observation) (State, []Action) {
 	if o.Journal != "" {
 		return hold(s, o, "the journal could not be written: "+o.Journal)
 	}
-	if s.Phase != Baking && s.Phase != Gated && s.Phase != Confirming {
+	s.Unproven = s.Unproven && o.Health.Verdict != health.Healthy
+	if s.Phase != Baking && s.Phase != Gated && s.Phase != Confirming && !s.unproven(o) {
 		s.UnknownSince = time.Time{} // a bake clears it by a verdict of its own
 	}
 	return advance(s, o)
@@ -167,9 +168,6 @@ func turn(s State, o Observation) (State, []Action) {
 		write = SetCanary{From: o.Live.Canary, To: s.Want.Canary}
 	case o.Live.DNS != s.Want.DNS:
 		write = SetDNS{From: o.Live.DNS, To: s.Want.DNS}
-		// Journalled before the call: whoever resumes knows that there may be
-		// a change to wait for, even where its id was lost.
-		s.Unsynced = true
 	default:
 		s.Tries = 0
 		if !s.Unsynced {
@@ -177,12 +175,26 @@ func turn(s State, o Observation) (State, []Action) {
 		}
 		return enter(s, o, Syncing, "dials read back; waiting for Route 53 to be in sync")
 	}
+	if s.unproven(o) {
+		return awaitVerdict(s, o)
+	}
 	if s.Tries >= s.Plan.WriteTries {
 		return retreat(s, o, fmt.Sprintf("the dials did not follow after %d tries: %s", s.Tries, o.Write.Error))
+	}
+	if _, records := write.(SetDNS); records {
+		// Journalled before the call: whoever resumes knows that there may be
+		// a change to wait for, even where its id was lost.
+		s.Unsynced = true
 	}
 	s.Tries++
 	s.Touched = true
 	return s, []Action{Save{}, write}
+}
+
+// unproven is true where a resumed step would give users more of a green that
+// nobody has seen well where it stands: the shift may have lain for hours.
+func (s State) unproven(o Observation) bool {
+	return s.Unproven && s.Phase == Turning && o.Live.CandidateExposure() > 0
 }
 
 func awaitSync(s State, o Observation) (State, []Action) {
@@ -206,10 +218,7 @@ func awaitSync(s State, o Observation) (State, []Action) {
 // bake passes a step only when its time is over and the verdict is Healthy.
 func bake(s State, o Observation) (State, []Action) {
 	if o.Health.Verdict == health.Unknown && !plantedUnknownPasses {
-		if s.Plan.HoldUnknown && !s.UnknownSince.IsZero() && o.Now.Sub(s.UnknownSince) > s.Plan.HoldTimeout {
-			return pause(s, o, s.Phase, fmt.Sprintf("no verdict for %v, and the policy is to hold: %s", s.Plan.HoldTimeout, o.Health.Reason()))
-		}
-		return hold(s, o, o.Health.Reason())
+		return awaitVerdict(s, o)
 	}
 	s.UnknownSince = time.Time{}
 	s = creditWatched(s, o)
@@ -232,6 +241,15 @@ func bake(s State, o Observation) (State, []Action) {
 	default:
 		return pass(s, o, s.Plan.Once)
 	}
+}
+
+// awaitVerdict holds while nothing is known of green; at the end of its time
+// the policy says where to.
+func awaitVerdict(s State, o Observation) (State, []Action) {
+	if s.Plan.HoldUnknown && !s.UnknownSince.IsZero() && o.Now.Sub(s.UnknownSince) > s.Plan.HoldTimeout {
+		return pause(s, o, s.Phase, fmt.Sprintf("no verdict for %v, and the policy is to hold: %s", s.Plan.HoldTimeout, o.Health.Reason()))
+	}
+	return hold(s, o, o.Health.Reason())
 }
 
 // pass leaves a step that was healthy to its end: for the next one, for the
@@ -301,6 +319,7 @@ func Resume(s State, now time.Time) State {
 		s.Phase = Turning
 		s.Want = s.Last
 		s.Want.Dials = s.Plan.Steps[s.Step]
+		s.Unproven = true
 	case Gated:
 		// Its time and its evidence go on: nobody's absence opens a gate.
 		s.Reason, s.Stopped, s.WatchedAt, s.UnknownSince, s.ForeignSince, s.Tries = "", false, now, time.Time{}, time.Time{}, 0
@@ -316,7 +335,7 @@ func Resume(s State, now time.Time) State {
 
 // begin starts the step: intent first, the writes follow on later ticks.
 func begin(s State, o Observation, step int) (State, []Action) {
-	s.Step, s.Tries, s.Change, s.Unsynced = step, 0, "", false
+	s.Step, s.Tries, s.Change, s.Unsynced, s.Unproven = step, 0, "", false, false
 	s.Phase, s.PhaseAt, s.StepAt = Turning, o.Now, o.Now
 	s.UnknownSince = time.Time{}
 	s.Want = s.Last

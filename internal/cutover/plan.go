@@ -235,13 +235,20 @@ func (p Plan) Length(from int) time.Duration {
 	return total
 }
 
-// ahead is the share of everybody, 0..1, that the next step gives to the
-// candidate; 0 where there is none, or it exposes no more users than this one.
+// ahead is the share of everybody, 0..1, that comes next and gives more to the
+// candidate than now: the next step, or this one where a resume has yet to turn
+// to it; else 0.
 func (s State) ahead() float64 {
-	if s.Step+1 >= len(s.Plan.Steps) {
+	step, now := s.Step+1, Percent(0)
+	switch {
+	case s.Phase == Turning && s.Unproven:
+		step, now = s.Step, s.Last.CandidateExposure()
+	case step >= len(s.Plan.Steps):
 		return 0
+	default:
+		now = Setting{Dials: s.Plan.Steps[s.Step]}.CandidateExposure()
 	}
-	now, next := Setting{Dials: s.Plan.Steps[s.Step]}.CandidateExposure(), Setting{Dials: s.Plan.Steps[s.Step+1]}.CandidateExposure()
+	next := Setting{Dials: s.Plan.Steps[step]}.CandidateExposure()
 	if next <= now || now == 0 {
 		return 0 // before the first user there is nothing to learn from users
 	}

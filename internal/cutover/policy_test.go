@@ -465,3 +465,40 @@ func TestAnEndHasItsTime(t *testing.T) {
 		t.Errorf("held at %v, resumed with an end", w.state.Ended)
 	}
 }
+
+// TestAResumeRisesOnlyOnceGreenIsSeenWell: a shift may have lain for hours, and
+// what was known of green has passed with them.
+func TestAResumeRisesOnlyOnceGreenIsSeenWell(t *testing.T) {
+	t.Parallel()
+	for _, hold := range []bool{false, true} {
+		w := newWorld()
+		w.state.Plan.Once, w.state.Plan.HoldUnknown = true, hold
+		for !w.done {
+			if err := w.tick(healthy); err != nil {
+				t.Fatal(err)
+			}
+		}
+		stood := w.live
+		w.now = w.now.Add(9 * time.Hour)
+		w.state, w.done = cutover.Resume(w.state, w.now), false
+		saved := w.state
+		for range 3 {
+			if err := w.tick(unknown); err != nil || w.live != stood || w.state.Phase != cutover.Turning {
+				t.Fatalf("%s at %v (%v), want it to wait at %v", w.state.Phase, w.live, err, stood)
+			}
+		}
+		if err := w.tick(healthy); err != nil || w.live.Exposure() <= stood.Exposure() {
+			t.Errorf("seen well: %s at %v, %v", w.state.Phase, w.live, err)
+		}
+		// A green of which nothing is known is not waited for for ever.
+		w.state, w.live, w.now, w.done = saved, stood, saved.StepAt, false
+		for i := 0; !w.done && i < 50; i++ {
+			if err := w.tick(unknown); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if want := map[bool]cutover.Phase{false: cutover.RolledBack, true: cutover.Held}[hold]; w.state.Phase != want {
+			t.Errorf("never seen: %s (%s), want %s", w.state.Phase, w.state.Reason, want)
+		}
+	}
+}

@@ -192,6 +192,9 @@ func (s *sim) checkUpward(p *proc, op *operation) {
 	if p.fenced {
 		s.fail("a fenced run turns nothing", "%s: %s to %v", p.name, op.dial, op.to)
 	}
+	if !p.proven && p.saw.CandidateExposure() > 0 && op.dial != baseDial {
+		s.fail("exposure rises only on healthy", "%s: %s to %v at %v, of a green it has not seen well", p.name, op.dial, op.to, p.saw)
+	}
 	if p.verdict == health.Unhealthy {
 		s.fail("nothing rises while unhealthy", "%s: %s to %v", p.name, op.dial, op.to)
 	}

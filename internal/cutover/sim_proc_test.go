@@ -44,6 +44,7 @@ type proc struct {
 	savedAt     time.Time     // when its newest Save took effect
 	staleLanded int           // writes that landed under a newer token
 	verdict     health.Verdict
+	proven      bool            // it began the shift, or has seen green well since
 	undoneAt    time.Time       // when users were exposed above the target it had reached
 	saw         cutover.Setting // as last read
 	sawAt       time.Time
@@ -248,6 +249,7 @@ func (p *proc) Judge(_ context.Context, _ time.Time, _ health.Sides) health.Asse
 		finding.Verdict, finding.Detail = health.Unknown, err.Error()
 	}
 	p.verdict = finding.Verdict
+	p.proven = p.proven || p.driven && p.verdict == health.Healthy
 	s.look(p, p.verdict)
 	return health.Fold(finding)
 }

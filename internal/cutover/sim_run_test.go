@@ -128,7 +128,7 @@ func (p *proc) refuse(err error) {
 
 func (p *proc) drive(watch cutover.Watch, journal cutover.Journal, state cutover.State) {
 	s := p.sim
-	p.intent, p.driven = state, true
+	p.intent, p.driven, p.proven = state, true, !state.Touched
 	p.retreats = state.Phase == cutover.Retreating
 	s.tracef("%s: drives %s of step %d, target %v", p.name, state.Phase, state.Step+1, state.Target)
 	var until time.Time

@@ -190,6 +190,9 @@ type State struct {
 	UnknownSince time.Time `json:"unknown_since,omitzero"`
 	// Touched is set before the first write: until then nothing has changed.
 	Touched bool `json:"touched,omitempty"`
+	// Unproven is set by a resume: green has not been seen well since where the
+	// dials stand.
+	Unproven bool `json:"unproven,omitempty"`
 	// Stopped is set once a signal asked for the end: no waiting after it.
 	Stopped bool    `json:"stopped,omitempty"`
 	Reason  string  `json:"reason,omitempty"` // why the shift went back, held or ended
