@@ -252,6 +252,7 @@ type Held struct {
 	lease   cutover.Lease
 	ttl     time.Duration
 	saved   string // the shift that is known to be the journal's newest
+	saves   int64  // the number of the newest Save
 	// Now tells the time a beat extends from.
 	Now func() time.Time
 }
@@ -260,21 +261,28 @@ type Held struct {
 func (h *Held) Lease() cutover.Lease { return h.lease }
 
 // Save implements cutover.Journal: the state is stored only while the lease's
-// token is still this run's, checked in the same transaction. A shift that it
-// takes the place of, and that never ended, goes into the history with it.
+// token is still this run's, checked in the same transaction, and only if no
+// later Save of the same token was. The same one may arrive twice: the SDK sends
+// it again where its reply was lost. A shift that it takes the place of, and
+// that never ended, goes into the history with it.
 func (h *Held) Save(ctx context.Context, s cutover.State) error {
 	encoded, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
+	h.saves++
+	fence, order := number(h.lease.Token), number(h.saves)
 	item := key(pkShift)
-	item[document] = text(string(encoded))
+	item[document], item["fence"], item["saves"] = text(string(encoded)), fence, order
 	writes := []ddbtypes.TransactWriteItem{
 		{ConditionCheck: &ddbtypes.ConditionCheck{
 			TableName: &h.control.table, Key: key(pkLease), ConditionExpression: aws.String("fence = :fence"),
-			ExpressionAttributeValues: map[string]ddbtypes.AttributeValue{":fence": number(h.lease.Token)},
+			ExpressionAttributeValues: map[string]ddbtypes.AttributeValue{":fence": fence},
 		}},
-		{Put: &ddbtypes.Put{TableName: &h.control.table, Item: item}},
+		{Put: &ddbtypes.Put{
+			TableName: &h.control.table, Item: item, ConditionExpression: aws.String("attribute_not_exists(fence) OR fence <> :fence OR saves <= :saves"),
+			ExpressionAttributeValues: map[string]ddbtypes.AttributeValue{":fence": fence, ":saves": order},
+		}},
 	}
 	var ended []Past
 	if s.Phase.Terminal() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -412,6 +413,81 @@ func TestHistoryHasWhatWasSuperseded(t *testing.T) {
 			}
 			same(t, "history", test.want, got)
 		})
+	}
+}
+
+// land lets a request that its caller gave up on reach the table after all. It
+// returns the answer's status.
+func (w *world) land(r request) int {
+	arrives := httptest.NewRequest(r.Method, "/", strings.NewReader(r.Body))
+	arrives.Header.Set("X-Amz-Target", r.Target)
+	r.Now = w.clock.Now()
+	answer := httptest.NewRecorder()
+	w.dynamodb.Handler().ServeHTTP(answer, arrives.WithContext(wire.NewContext(w.t.Context(), r.Call)))
+	return answer.Code
+}
+
+// A record that was given up on, at a signal, may land after the end was
+// recorded: whoever resumed what it says would turn green up again.
+func TestALateSaveChangesNothing(t *testing.T) {
+	t.Parallel()
+	w, control := newControl(t)
+	var sent []request
+	w.intercept(func(r request) error {
+		if !strings.HasSuffix(r.Target, ".TransactWriteItems") {
+			return nil
+		}
+		if sent = append(sent, r); len(sent) == 1 {
+			return errForbidden() // it is on its way, and nobody waits for it
+		}
+		return nil
+	})
+	held := ok[*awsapi.Held](t)(w.take(control, "a"))
+	if err := held.Save(t.Context(), cutover.State{ID: "1", Phase: cutover.Turning}); err == nil {
+		t.Fatal("the first save was answered")
+	}
+	if err := held.Save(t.Context(), cutover.State{ID: "1", Phase: cutover.RolledBack}); err != nil {
+		t.Fatal(err)
+	}
+	stands := func(when, want string) {
+		t.Helper()
+		if s, _, err := control.Shift(t.Context()); err != nil || string(s.Phase) != want {
+			t.Errorf("%s: the journal says %q (%v), want %s", when, s.Phase, err, want)
+		}
+	}
+	if code := w.land(sent[0]); code == http.StatusOK {
+		t.Error("the overtaken record was taken")
+	}
+	stands("after the late record", "rolled_back")
+	w.clock.Advance(11 * time.Minute) // longer than DynamoDB knows a request again
+	if code := w.land(sent[1]); code != http.StatusOK {
+		t.Errorf("the newest record, sent once more: %d", code)
+	}
+	stands("after a second copy", "rolled_back")
+	if err := held.Beat(t.Context()); err != nil {
+		t.Errorf("beat: %v", err)
+	}
+	next := ok[*awsapi.Held](t)(control.Seize(t.Context(), w.lease("b"), w.clock.Now()))
+	if err := next.Save(t.Context(), cutover.State{ID: "2", Phase: cutover.Turning}); err != nil {
+		t.Errorf("the first record of a newer token: %v", err)
+	}
+	w.clock.Advance(11 * time.Minute)
+	if code := w.land(sent[1]); code == http.StatusOK {
+		t.Error("a record of an older token was taken")
+	}
+	stands("under the newer token", "turning")
+}
+
+// A journal from before records had a number is one to go on from.
+func TestSaveOverARecordWithoutANumber(t *testing.T) {
+	t.Parallel()
+	w, control := newControl(t)
+	held := ok[*awsapi.Held](t)(w.take(control, "a"))
+	_, err := w.clients.DynamoDB(greenRegion).PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(controlTable), Item: map[string]ddbtypes.AttributeValue{
+		"pk": &ddbtypes.AttributeValueMemberS{Value: "shift"}, "sk": &ddbtypes.AttributeValueMemberS{Value: "current"}, "document": &ddbtypes.AttributeValueMemberS{Value: `{"id":"0"}`},
+	}})
+	if err := errors.Join(err, held.Save(t.Context(), cutover.State{ID: "1", Phase: cutover.Turning})); err != nil {
+		t.Error(err)
 	}
 }
 

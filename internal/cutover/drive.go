@@ -36,7 +36,9 @@ type Watch interface {
 // Journal keeps the state where the next run finds it.
 type Journal interface {
 	// Save stores the state, if this run still holds the lease; ErrFenced if
-	// another run has taken it.
+	// another run has taken it. One that failed may still take effect, but not
+	// after a later one of this run has: a record given up on must not undo the
+	// end.
 	Save(ctx context.Context, s State) error
 	// Beat extends the lease; ErrFenced if another run has taken it.
 	Beat(ctx context.Context) error

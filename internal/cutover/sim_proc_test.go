@@ -29,7 +29,11 @@ type proc struct {
 	stopped bool
 
 	op          *operation // the upward write under way
+	calling     bool       // a request is under way, and nothing suspends the process
+	cut         bool       // a signal ended it
+	saving      bool       // it is a record
 	hurried     bool       // the call under way is given up after a second
+	saves       int        // the number of its newest record
 	token       int64      // 0: none
 	driven      bool       // the driver runs
 	crashed     bool
@@ -101,7 +105,7 @@ func (p *proc) pause(d time.Duration) {
 		frozen := s.between(time.Second, 15*time.Minute)
 		s.tracef("%s: suspended for %v", p.name, frozen)
 		s.seen["suspended"]++
-		d += frozen
+		d, p.calling = d+frozen, false
 		p.bake.first, p.bake.newest = time.Time{}, time.Time{}
 		if p.op != nil {
 			p.op.frozen = true
@@ -123,8 +127,8 @@ func (p *proc) mayCrash(where string) {
 	panic(crash{})
 }
 
-// call is one request: it may be slow, throttled, lost on its way back, or
-// land after its caller gave up.
+// call is one request: it may be slow, throttled, lost on its way back, cut
+// short by a signal, or land after its caller gave up.
 func (p *proc) call(svc service, name string, effect func() error) error {
 	s := p.sim
 	p.mayCrash("before " + name)
@@ -132,14 +136,8 @@ func (p *proc) call(svc service, name string, effect func() error) error {
 	if !s.healed && s.chance(s.opt.slow) {
 		latency = s.between(time.Second, 2*opTimeout)
 	}
-	left := opTimeout
-	if p.hurried {
-		left = time.Second
-	} else if p.op != nil {
-		left = max(0, p.op.began.Add(opTimeout).Sub(s.now))
-	}
-	p.pause(min(latency/2, left))
-	if latency > left || (!s.healed && s.chance(s.opt.late)) {
+	left := p.patience()
+	if cut := p.under(min(latency/2, left)); cut || latency > left || (!s.healed && s.chance(s.opt.late)) {
 		return p.overdue(name, effect)
 	}
 	if fault := p.fault(svc, name); fault != nil {
@@ -147,13 +145,51 @@ func (p *proc) call(svc service, name string, effect func() error) error {
 	}
 	err := effect()
 	p.mayCrash("after " + name)
-	p.pause(latency / 2)
+	if p.under(latency / 2) {
+		s.tracef("%s: %s: cut short", p.name, name)
+		return errTimeout
+	}
 	if err == nil && !s.healed && s.chance(s.opt.lost) {
 		s.tracef("%s: %s: reply lost", p.name, name)
 		s.seen["lost"]++
 		return errLost
 	}
 	return err
+}
+
+// patience is how long the driver waits for a request that it sends now.
+func (p *proc) patience() time.Duration {
+	left := opTimeout
+	switch {
+	case p.hurried:
+		left = time.Second
+	case p.op != nil:
+		left = max(0, p.op.began.Add(opTimeout).Sub(p.sim.now))
+	}
+	if p.stopped {
+		left = min(left, p.grace())
+	}
+	return left
+}
+
+// grace is what the driver leaves a call once a signal came.
+func (p *proc) grace() time.Duration {
+	switch {
+	case p.intent.Phase == cutover.Retreating || p.intent.Phase.Terminal():
+		return 3 * time.Second
+	case p.op != nil || p.saving:
+		return time.Second
+	default:
+		return 0
+	}
+}
+
+// under waits for a request that is under way; true where a signal cut it short.
+func (p *proc) under(d time.Duration) bool {
+	p.calling, p.cut = true, false
+	p.pause(d)
+	p.calling = false
+	return p.cut
 }
 
 // overdue gives up on a request that lands later, or never.
@@ -225,8 +261,13 @@ func (p *proc) signal() {
 	p.sim.seen["signalled"]++
 	p.stopped = true
 	close(p.stop)
-	if p.asleep {
+	until := p.sim.now.Add(p.grace())
+	switch {
+	case p.asleep:
 		p.wakeAt = p.sim.now
+	case p.calling && until.Before(p.wakeAt):
+		p.sim.seen["cut short"]++
+		p.wakeAt, p.cut = until, true
 	}
 }
 
@@ -254,22 +295,29 @@ func (p *proc) Judge(_ context.Context, _ time.Time, _ health.Sides) health.Asse
 	return health.Fold(finding)
 }
 
-// Save implements cutover.Journal: guarded by the token in one transaction.
+// Save implements cutover.Journal: guarded by the token, and by the order of
+// the token's own records, in one transaction.
 func (p *proc) Save(_ context.Context, state cutover.State) error {
 	p.sim.checkIntent(p, state)
-	p.intent = state
+	p.intent, p.saving = state, true
 	p.hurried = state.Phase == cutover.Retreating
-	defer func() { p.hurried = false }()
-	done := p.sim.leases.begin(leaseOp{kind: saveLease, token: p.token})
+	defer func() { p.saving, p.hurried = false, false }()
+	p.saves++
+	by, table := stamp{p.token, p.saves}, &p.sim.table
+	done := p.sim.leases.begin(leaseOp{kind: saveLease, token: by.token})
 	err := p.heed(tableService, "save "+string(state.Phase), func() error {
-		if p.sim.table.lease.Token != p.token {
+		if table.lease.Token != by.token {
 			return cutover.ErrFenced
 		}
-		p.savedAt = p.sim.now
+		if table.by.token == by.token && table.by.save > by.save {
+			p.sim.seen["overtaken records"]++
+			return errOvertaken
+		}
+		p.savedAt, table.by = p.sim.now, by
 		if state.Phase == cutover.Retreating {
 			p.sim.back[state.ID] = retreated{recorded: true}
 		}
-		return p.sim.table.save(state)
+		return table.save(state)
 	})
 	done(0, err)
 	return err

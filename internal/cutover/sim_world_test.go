@@ -120,8 +120,15 @@ type table struct {
 	lease   cutover.Lease
 	journal []byte // as stored
 	state   cutover.State
+	by      stamp               // of the record
 	raised  map[int64]time.Time // when each token was given out
 	saves   int
+}
+
+// stamp says which record of which token it is.
+type stamp struct {
+	token int64
+	save  int
 }
 
 func (t *table) load() (s cutover.State, found bool, err error) {
@@ -269,6 +276,7 @@ var (
 	errMoved     = errors.New("it does not stand where it stood before")
 	errBatch     = errors.New("InvalidChangeBatch: the values provided do not match the current values")
 	errPrior     = errors.New("PriorRequestNotComplete")
+	errOvertaken = errors.New("TransactionCanceledException: a later record of this run is there")
 	errRevision  = errors.New("PreconditionFailedException: the revision id does not match")
 )
 
