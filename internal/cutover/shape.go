@@ -29,11 +29,14 @@ func takeBack(s State, o Observation) (State, []Action) {
 }
 
 // portion is the canary percent one portion down. It is never above what was
-// wanted before: an old look must not raise anything.
+// wanted before: an old look must not raise anything. No portion follows a write
+// that failed and does not show: it may land yet, after whatever comes next, and
+// once the weights are back as well it gives nobody to a migration's green.
 func (s State) portion(o Observation) (Percent, bool) {
 	step := s.Plan.Shape.Step
 	to := min(o.Live.Canary, s.Want.Canary+step) - step
-	whole := step <= 0 || s.Stopped || o.Stop || !o.LiveKnown || o.Journal != "" || s.Tries > impatient
+	doubt := o.Write.Error != "" && !s.arrived(o)
+	whole := doubt || step <= 0 || s.Stopped || o.Stop || !o.LiveKnown || o.Journal != "" || s.Tries > impatient
 	if whole || o.Live.Base != s.Target.Base || to <= s.Target.Canary {
 		return 0, false
 	}

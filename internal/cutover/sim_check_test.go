@@ -233,6 +233,11 @@ func (s *sim) landed(op *operation, before cutover.Percent) {
 	raised, stale := s.table.raised[p.token+1]
 	if stale {
 		s.checkStale(op, raised)
+	} else if p.retreats && op.dial != baseDial && op.to > before {
+		if !op.late {
+			s.fail("nothing rises after a retreat began", "%s: %s from %v to %v lands", p.name, op.dial, before, op.to)
+		}
+		s.seen["residual: a write of its own that was given up on lands after the retreat began"]++
 	}
 	if w, turned := s.writers[op.dial]; turned && w.proc == nil && before != op.plan.Last.Canary && op.dial == canaryDial && before != op.to {
 		if op.sawAt.After(w.at) && op.saw.Canary == before {
@@ -272,6 +277,22 @@ func (s *sim) checkStale(op *operation, raised time.Time) {
 		if other.token > p.token && other.exit == string(cutover.RolledBack) && !other.stopped && other.driven && !op.frozen {
 			s.fail("a rollback outlasts what was under way", "%s: %s to %v lands after %s ended", p.name, op.dial, op.to, other.name)
 		}
+	}
+}
+
+// checkRisen holds a portion of a retreat that raises the canary: only one that
+// was given up on may, beneath weights that are back or on their way, and while
+// its run still looks.
+func (s *sim) checkRisen(p *proc, gaveUp bool, from, to cutover.Percent) {
+	if !gaveUp {
+		s.fail("a portion of a retreat only falls", "%s: canary %v -> %v", p.name, from, to)
+	}
+	if p.exit == string(cutover.RolledBack) && !p.stopped {
+		s.fail("a rollback outlasts what was under way", "%s: a portion to %v lands after its end", p.name, to)
+	}
+	s.seen["residual: a portion that was given up on raises the canary"]++
+	if s.truth().DNS > 0 {
+		s.seen["residual: of those, under users"]++
 	}
 }
 

@@ -40,13 +40,14 @@ type proc struct {
 	followed    bool // another run was started in its place
 	retreats    bool
 	bake        bakeWatch
-	phaseAt     time.Time     // when it told the journal of its phase
-	lateTake    bool          // it asked for the lease after its last look was judged
-	wrote       bool          // it turned a dial
-	fenced      bool          // it was told of a newer token
-	intent      cutover.State // as last handed to the journal
-	savedAt     time.Time     // when its newest Save took effect
-	staleLanded int           // writes that landed under a newer token
+	phaseAt     time.Time        // when it told the journal of its phase
+	lateTake    bool             // it asked for the lease after its last look was judged
+	wrote       bool             // it turned a dial
+	fenced      bool             // it was told of a newer token
+	intent      cutover.State    // as last handed to the journal
+	doubt       *cutover.Percent // the portion that failed and was not seen since
+	savedAt     time.Time        // when its newest Save took effect
+	staleLanded int              // writes that landed under a newer token
 	verdict     health.Verdict
 	proven      bool            // it began the shift, or has seen green well since
 	undoneAt    time.Time       // when users were exposed above the target it had reached

@@ -36,6 +36,9 @@ func (p *proc) Read(context.Context) (cutover.Setting, error) {
 		return cutover.Setting{}, err
 	}
 	p.saw, p.sawAt, p.lateTake = got, at, false
+	if p.doubt != nil && got.Canary == *p.doubt {
+		p.doubt = nil
+	}
 	return got, nil
 }
 
@@ -142,11 +145,22 @@ func (p *proc) SetCanary(_ context.Context, from, to cutover.Percent) error {
 	})
 }
 
-// portion is SetCanary on the way back.
-func (p *proc) portion(from, to cutover.Percent) error {
+// portion is SetCanary on the way back. The stage has no guard against one that
+// was given up on and lands late: it may raise what the jump after it reached,
+// to no more than its own value, until the run looks again.
+func (p *proc) portion(from, to cutover.Percent) (err error) {
 	s := p.sim
 	p.retreats = true
 	s.seen["portions"]++
+	if p.doubt != nil {
+		s.fail("no portion follows one that may land yet", "%s: portion to %v after one to %v", p.name, to, *p.doubt)
+	}
+	gaveUp := false
+	defer func() {
+		if gaveUp = err != nil; gaveUp {
+			p.doubt = &to
+		}
+	}()
 	if p.fenced {
 		s.fail("a fenced run turns nothing", "%s: portion to %v", p.name, to)
 	}
@@ -162,7 +176,7 @@ func (p *proc) portion(from, to cutover.Percent) error {
 		if _, stale := s.table.raised[p.token+1]; stale {
 			s.seen["residual: a portion of an older token"]++
 		} else if w := s.writers[canaryDial]; to > st.canary && w.proc != nil {
-			s.fail("a portion of a retreat only falls", "%s: canary %v -> %v", p.name, st.canary, to)
+			s.checkRisen(p, gaveUp, st.canary, to)
 		}
 		st.canary = to
 		s.setStage(p, st)

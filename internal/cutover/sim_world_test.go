@@ -169,7 +169,7 @@ func newSim(seed uint64, trace *strings.Builder) *sim {
 		needs := s.opt.plan.Needs(0) - s.opt.plan.HoldTimeout
 		s.opt.life = drawBetween(apart, needs/2, 3*needs)
 	}
-	if seed%8 == 5 { // no seed of testdata/seeds.txt is
+	if seed%8 == 5 { // no seed of testdata/seeds.txt from before the policies is
 		drawPolicies(rand.New(rand.NewPCG(seed, 0x9a7e5)), &s.opt)
 	}
 	s.zone.set(s.now, newZone(int(s.opt.found.DNS)))
