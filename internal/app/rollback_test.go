@@ -102,6 +102,11 @@ func TestRollbackThatSeesNothing(t *testing.T) {
 	for _, region := range []string{greenRegion, blueRegion, "us-east-1"} { // the last is Route 53's
 		w.set(region, refuses)
 	}
+	w.Emit = func(e cutover.Event) {
+		if e.Live != nil {
+			t.Errorf("%q is told of %v", e.Text, *e.Live)
+		}
+	}
 	r := ok[app.Report](t)(w.Rollback(t.Context(), app.RollbackAsk{}))
 	same(t, "dials", `{"dns":null,"canary":null} null`, dialsOf(t, r))
 	if r.Outcome != "uncertain" || !strings.HasPrefix(r.Reason, "DNS is not confirmed: list records of "+public+": ") || !strings.Contains(r.Reason, "; green's stage is not confirmed: read stage") {

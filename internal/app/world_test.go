@@ -28,6 +28,7 @@ import (
 	"github.com/tapctl/tapctl/internal/cutover"
 	localcw "github.com/tapctl/tapctl/internal/localaws/cloudwatch"
 	localddb "github.com/tapctl/tapctl/internal/localaws/dynamodb"
+	localiam "github.com/tapctl/tapctl/internal/localaws/iam"
 	localr53 "github.com/tapctl/tapctl/internal/localaws/route53"
 	"github.com/tapctl/tapctl/internal/localaws/wire"
 	"github.com/tapctl/tapctl/internal/topology"
@@ -119,7 +120,7 @@ func newWorld(t *testing.T, change ...func(*localddb.Options)) *world {
 	}
 	handlers := map[string]http.Handler{
 		"dynamodb": localddb.New(tables).Handler(), "monitoring": w.cloudwatch.Handler(), "route53": names.Handler(),
-		"apigateway": w.green, "lambda": w.green,
+		"apigateway": w.green, "lambda": w.green, "sts": localiam.New(localiam.Options{Clock: w.time}).Handler(),
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.serve(rw, r, handlers) }))
 	t.Cleanup(server.Close)
@@ -169,8 +170,11 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request, handlers map[stri
 		panic(http.ErrAbortHandler)
 	case refuses:
 		protocol := wire.RESTJSONProtocol
-		if service == "dynamodb" {
+		switch service {
+		case "dynamodb":
 			protocol = wire.JSONProtocol
+		case "sts":
+			protocol = wire.QueryProtocol
 		}
 		wire.Refuse(rw, call, protocol, wire.Errorf(http.StatusForbidden, "AccessDeniedException", "not allowed"))
 		return

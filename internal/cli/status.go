@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tapctl/tapctl/internal/app"
+	"github.com/tapctl/tapctl/internal/cutover"
 )
 
 func (c *command) statusCommand() *cobra.Command {
@@ -24,8 +25,15 @@ func (c *command) statusCommand() *cobra.Command {
 			}
 			for {
 				status, err := a.Status(ctx)
-				if err != nil && !(watch && c.interrupted()) {
+				if err != nil && watch && c.interrupted() {
+					return nil
+				}
+				if err != nil {
 					return err
+				}
+				c.code = exitDone
+				if len(status.Unread) > 0 {
+					c.code = exitUncertain
 				}
 				if err := c.printStatus(status); err != nil {
 					return err
@@ -45,12 +53,15 @@ func (c *command) printStatus(s app.Status) error {
 	if c.output == "json" {
 		return c.json(s)
 	}
-	c.printf("mode      %s\n", s.Mode)
+	c.printf("mode      %s\n", known(s.Mode))
 	if s.LastEvent != nil {
 		c.printf("shift     %s %s%s\n", s.LastEvent.Shift, s.Phase, because(s.LastEvent.Reason))
 	}
-	c.printf("dials     dns %v%%  canary %v%%  base %s\n", s.Dials.DNS, s.Dials.Canary, s.Base)
-	c.printf("exposure  %v%% of users on green's code\n", s.Exposure)
+	c.printf("dials     dns %s  canary %s  base %s\n", percent(s.Dials.DNS), percent(s.Dials.Canary), known(s.Base))
+	for _, unread := range s.Unread {
+		c.printf("unread    %s: %s\n", unread.Dial, unread.Reason)
+	}
+	c.printf("exposure  %s of users on green's code\n", percent(s.Exposure))
 	if s.DNSGreen != nil {
 		c.printf("dns       %.0f%% of sampled answers lead to green\n", *s.DNSGreen)
 	}
@@ -65,6 +76,22 @@ func (c *command) printStatus(s app.Status) error {
 		fmt.Fprintf(c.Err, "warning: %s\n", warning)
 	}
 	return nil
+}
+
+// percent is a dial, or that nobody read it.
+func percent(p *cutover.Percent) string {
+	if p == nil {
+		return "unknown"
+	}
+	return fmt.Sprintf("%v%%", *p)
+}
+
+// known is a name, or that nobody read it.
+func known[T ~string](name T) T {
+	if name == "" {
+		return "unknown"
+	}
+	return name
 }
 
 func because(reason string) string {

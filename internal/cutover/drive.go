@@ -58,11 +58,12 @@ type Event struct {
 	At   time.Time `json:"at"`
 	Kind EventKind `json:"kind"`
 	Text string    `json:"text"`
-	// Phase, Step, Setting and Verdict are where the shift stood.
+	// Phase, Step, Live and Verdict are where the shift stood. Live is as last
+	// read, nil before all of it was.
 	Phase   Phase          `json:"phase"`
 	Step    int            `json:"step"`
 	Steps   int            `json:"steps"`
-	Live    Setting        `json:"live"`
+	Live    *Setting       `json:"live"`
 	Verdict health.Verdict `json:"verdict"`
 }
 
@@ -465,5 +466,9 @@ func (r *run) emit(kind EventKind, text string, o Observation) {
 	if !o.LiveKnown {
 		live = r.state.Last
 	}
-	r.Emit(Event{At: o.Now, Kind: kind, Text: text, Phase: r.state.Phase, Step: r.state.Step, Steps: len(r.state.Plan.Steps), Live: live, Verdict: o.Health.Verdict})
+	e := Event{At: o.Now, Kind: kind, Text: text, Phase: r.state.Phase, Step: r.state.Step, Steps: len(r.state.Plan.Steps), Verdict: o.Health.Verdict}
+	if live != (Setting{}) {
+		e.Live = &live
+	}
+	r.Emit(e)
 }

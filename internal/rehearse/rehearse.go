@@ -153,7 +153,10 @@ func (c *scene) watch(e cutover.Event) {
 	c.stage.Tell(e)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	exposure := e.Live.CandidateExposure()
+	var exposure cutover.Percent
+	if e.Live != nil {
+		exposure = e.Live.CandidateExposure()
+	}
 	if e.Kind == cutover.EventRetreat && c.incident.Decided.IsZero() {
 		c.incident.Decided, c.incident.Exposure = e.At, float64(exposure)
 	}

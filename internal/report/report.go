@@ -96,7 +96,7 @@ func encode(e cutover.Event) []byte {
 // Line is the event in one line of plain text.
 func Line(e cutover.Event) string {
 	where := ""
-	if e.Steps > 0 {
+	if e.Steps > 0 && e.Live != nil {
 		where = fmt.Sprintf("  [dns %v%% canary %v%% exposure %v%%]", e.Live.DNS, e.Live.Canary, e.Live.Exposure())
 	}
 	// Joined errors have a line each; a line of the story is one event.

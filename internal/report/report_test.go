@@ -13,7 +13,7 @@ import (
 
 var event = cutover.Event{
 	At: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), Kind: cutover.EventRetreat, Text: "retreating: 100% bad\nvery", Steps: 10,
-	Live: cutover.Setting{Dials: cutover.Dials{DNS: 30, Canary: 30}, Base: cutover.Forwarder},
+	Live: &cutover.Setting{Dials: cutover.Dials{DNS: 30, Canary: 30}, Base: cutover.Forwarder},
 }
 
 func told(format report.Format, color bool, events ...cutover.Event) string {
@@ -36,6 +36,19 @@ func TestPlainSaysWhereTrafficIs(t *testing.T) {
 	}
 	if strings.Contains(got, "\033") {
 		t.Errorf("plain output %q has escapes", got)
+	}
+}
+
+// What nobody read is no zero.
+func TestADialThatNobodyReadIsNotTold(t *testing.T) {
+	t.Parallel()
+	blind := event
+	blind.Live = nil
+	if got := told(report.Plain, false, blind); strings.Contains(got, "dns") {
+		t.Errorf("plain: %q", got)
+	}
+	if got := told(report.JSON, false, blind); !strings.Contains(got, `"live":null`) {
+		t.Errorf("JSON: %q", got)
 	}
 }
 
