@@ -211,20 +211,31 @@ func (s *sim) checkUpward(p *proc, op *operation) {
 
 // checkBack holds a shift, over all its runs, to the retreat that one of them
 // began. What the journal never heard of shows only by the dials: where they
-// stand as before the first write, or as if the retreat had not been sent, the
-// next run cannot know of it.
+// stand as before the first write, or as if the retreat had not been sent, or
+// where a person has put them since, the next run cannot know of it.
 func (s *sim) checkBack(p *proc, op *operation) {
 	back, went := s.back[p.intent.ID]
 	if !went || s.table.lease.Token != p.token { // checkStale holds who was overtaken
 		return
 	}
 	truth := s.truth()
-	if back.recorded || !stands(truth, p.intent.Target) && truth != back.from {
+	unheard := stands(truth, p.intent.Target) || truth == back.from || s.humanSince(back.at)
+	if back.recorded || !unheard {
 		s.fail("nothing rises after a retreat began", "%s: %s to %v, at %v, after another run of %s went back (recorded: %v)",
 			p.name, op.dial, op.to, truth, p.intent.ID, back.recorded)
 	}
 	s.seen["residual: rises after a retreat that the journal never heard of"]++
 	delete(s.back, p.intent.ID)
+}
+
+// humanSince tells whether a dial is where a person put it since then.
+func (s *sim) humanSince(at time.Time) bool {
+	for _, w := range s.writers {
+		if w.proc == nil && w.at.After(at) {
+			return true
+		}
+	}
+	return false
 }
 
 // landed holds an upward write at the moment it takes effect.
@@ -361,9 +372,9 @@ func (s *sim) checkRolledBack(p *proc, truth cutover.Setting, meddled bool) {
 	}
 	switch {
 	case stands(truth, p.end.Target) || meddled:
-	case p.end.Stopped && (s.opt.stale > 0 || s.opt.late > 0 || s.opt.slow > 0):
+	case p.end.Stopped && (s.opt.stale > 0 || s.opt.late > 0 || s.opt.slow > 0 || s.opt.freeze > 0):
 		// A signal leaves no time to look twice.
-		s.seen["residual: a signalled retreat believed one old read"]++
+		s.seen["residual: a signalled retreat believed its one look"]++
 	default:
 		s.fail("rolled back only at the target, read back", "%s: truth %v, target %v", p.name, truth, p.end.Target)
 	}

@@ -106,6 +106,7 @@ const (
 // retreated is how a shift went back, whichever of its runs began it.
 type retreated struct {
 	recorded bool            // the journal knows
+	at       time.Time       // when it was sent
 	from     cutover.Setting // where the dials stood when it was sent
 }
 
