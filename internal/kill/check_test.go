@@ -41,6 +41,7 @@ type judge struct {
 	*testing.T
 	world  *world
 	from   cutover.Setting
+	origin cutover.Setting            // from, as it was
 	tokens map[*process]int64         // of the lease each was granted
 	newest int64                      // granted to anybody so far
 	intent map[*process]cutover.State // journalled last, and acknowledged
@@ -53,7 +54,7 @@ type judge struct {
 func (w *world) held(t *testing.T, from cutover.Setting, calls []*call) *judge {
 	t.Helper()
 	j := &judge{
-		T: t, world: w, from: from, tokens: map[*process]int64{}, intent: map[*process]cutover.State{}, back: map[string]bool{}, stale: map[*process][]turn{},
+		T: t, world: w, from: from, origin: from, tokens: map[*process]int64{}, intent: map[*process]cutover.State{}, back: map[string]bool{}, stale: map[*process][]turn{},
 	}
 	calls = slices.DeleteFunc(slices.Clone(calls), func(c *call) bool { return !c.landed() })
 	sort.SliceStable(calls, func(a, b int) bool { return calls[a].answered < calls[b].answered })
@@ -187,7 +188,13 @@ func (j *judge) alias(c *call) {
 	if err := json.Unmarshal(c.request, &to); err != nil {
 		j.Fatal(err)
 	}
-	j.upward(c, turn{"live version", to.FunctionVersion}, promoting)
+	switch to.FunctionVersion {
+	case j.from.LiveVersion:
+	case j.origin.LiveVersion:
+		j.back[j.intent[c.by].ID] = true
+	default:
+		j.upward(c, turn{"live version", to.FunctionVersion}, promoting)
+	}
 	j.from.LiveVersion = to.FunctionVersion
 }
 

@@ -13,13 +13,17 @@ import (
 // scenario is a run that is killed at every call.
 type scenario struct {
 	name    string
+	release bool       // the migration is done: version 1 is live in green, 2 the candidate
 	prepare [][]string // what is done before, with its exit code in front
+	dials   cutover.Dials
 	command []string
 }
 
 var (
 	wholeShift    = scenario{name: "shift", command: []string{"shift"}}
-	wholeRollback = scenario{name: "rollback", prepare: [][]string{{"8", "shift", "--once"}}, command: []string{"rollback"}}
+	wholeRollback = scenario{name: "rollback", prepare: [][]string{{"8", "shift", "--once"}}, dials: cutover.Dials{DNS: 50, Canary: 50}, command: []string{"rollback"}}
+	wholeRelease  = scenario{name: "release", release: true, dials: cutover.Dials{DNS: 100}, command: []string{"shift"}}
+	wholePromote  = scenario{name: "promote", release: true, prepare: [][]string{{"0", "shift", "--no-promote"}}, dials: cutover.Dials{DNS: 100, Canary: 100}, command: []string{"promote"}}
 )
 
 // The ways to go on after a kill.
@@ -67,6 +71,9 @@ func (w *world) clean(t *testing.T, s scenario) []*call {
 func (w *world) begin(t *testing.T, s scenario) {
 	t.Helper()
 	w.restore(t)
+	if s.release {
+		w.migrated(t)
+	}
 	for _, command := range s.prepare {
 		p := w.start(t, nil, noPreflight, command[1:]...)
 		if code := fmt.Sprint(p.code(t)); code != command[0] {
@@ -78,24 +85,38 @@ func (w *world) begin(t *testing.T, s scenario) {
 
 // origin is where the dials stand when the scenario starts.
 func (w *world) origin(s scenario) cutover.Setting {
-	from := cutover.Setting{Base: cutover.Forwarder, LiveVersion: "1", NextVersion: "2"}
-	if len(s.prepare) > 0 {
-		from.Dials = cutover.Dials{DNS: 50, Canary: 50}
+	from := cutover.Setting{Dials: s.dials, Base: cutover.Forwarder, LiveVersion: "1", NextVersion: "2"}
+	if s.release {
+		from.Base = cutover.Live
 	}
 	return from
 }
 
-// TestKills kills a whole shift and a whole rollback at their calls and goes
-// on by each of the ways that the runbook names.
+// target is where a rollback of the scenario goes.
+func (s scenario) target() cutover.Setting {
+	if s.release {
+		return cutover.Setting{Dials: cutover.Dials{DNS: 100}, Base: cutover.Live, LiveVersion: "1"}
+	}
+	return cutover.Setting{Base: cutover.Forwarder}
+}
+
+// TestKills kills a whole shift, a whole rollback and a promotion, by a release
+// and by the command, at their calls and goes on by each of the ways that the
+// runbook names.
 //
 // Every call that changes the world, the journal or the lease is struck on
 // both sides. Of a row of identical reads (the same operation in the same
 // phase) the first, one in the middle and the last are struck, on one side
-// each: AWS is the same after either. 'make kill' takes every call on both.
+// each: AWS is the same after either. Of a release only what differs from a
+// migration is: what turns a dial, and the promotion. 'make kill' takes every
+// call on both.
 func TestKills(t *testing.T) {
 	all := pool.get(t)
 	var cases []kill
-	for _, s := range []scenario{wholeShift, wholeRollback} {
+	for _, s := range []scenario{wholeShift, wholeRollback, wholeRelease, wholePromote} {
+		if only != "" && !strings.HasPrefix(only, s.name) {
+			continue
+		}
 		cases = append(cases, killsOf(s, recordedBy(t, all, s))...)
 	}
 	if only != "" {
@@ -147,7 +168,9 @@ func killsOf(s scenario, calls []*call) []kill {
 	var cases []kill
 	ways := []string{resume, goBack, finishIt, goBack, resume, goBack, revertIt, goBack}
 	for i, at := range pointsOf(calls, every) {
+		own := slices.Contains(turns, at.Operation) || strings.HasPrefix(at.Place, string(cutover.Promoting))
 		switch {
+		case s.release && !own && !every:
 		case every:
 			for _, side := range []string{before, after} {
 				cases = append(cases, kill{s, at, side, ways[i%len(ways)]}, kill{s, at, side, ways[(i+1)%len(ways)]})
@@ -218,7 +241,7 @@ func (w *world) journalled(t *testing.T, k kill, s seen) {
 	}
 	if k.scenario.name == wholeRollback.name {
 		// Its calls come before its journal: losing that must not delay them.
-		may = append(may, w.origin(k.scenario), cutover.Setting{Base: cutover.Forwarder})
+		may = append(may, w.origin(k.scenario), k.scenario.target())
 	}
 	if s.shift.Phase == cutover.Retreating {
 		may = append(may, s.shift.Target)
@@ -257,7 +280,7 @@ func (w *world) goOn(t *testing.T, k kill, left seen) {
 	open := left.found && left.shift.Phase.Open()
 	if k.then == goBack {
 		w.run(t, nil, 0, "rollback")
-		w.ended(t, w.look(t), cutover.RolledBack, cutover.Setting{Base: cutover.Forwarder})
+		w.ended(t, w.look(t), cutover.RolledBack, k.scenario.target())
 		return
 	}
 	w.outlast(t, left.lease)

@@ -315,7 +315,7 @@ func (w *world) restore(t *testing.T) seen {
 	t.Helper()
 	now := w.look(t)
 	if (now.live.Dials != cutover.Dials{}) || now.live.Base != cutover.Forwarder || now.found && now.shift.Phase.Open() {
-		w.run(t, nil, 0, "rollback")
+		w.run(t, nil, 0, "rollback", "--to-blue")
 	}
 	// No case knows of the one before: --once would not begin again what that
 	// one sent back.
@@ -327,6 +327,16 @@ func (w *world) restore(t *testing.T) seen {
 		t.Fatalf("a case begins at %#v, want %#v", now.live, want)
 	}
 	return now
+}
+
+// migrated turns the dials as a migration leaves them, with the next version
+// behind the canary.
+func (w *world) migrated(t *testing.T) {
+	t.Helper()
+	_, dnsErr := w.traffic.SetDNS(t.Context(), 0, 100)
+	if err := errors.Join(dnsErr, w.traffic.Promote(t.Context()), w.point(t.Context(), "live", "1")); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // unharmed holds every request of the users since the last time.
