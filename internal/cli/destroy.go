@@ -17,7 +17,7 @@ func (c *command) destroyCommand() *cobra.Command {
 		Long: `destroy deletes the edge, then green's cell, then blue's, so that no record leads
 to a cell that has gone. It refuses while a shift is open or the access logs show
 users. Base (tables, buckets, keys, secret, certificates) stays; --base deletes it
-as well, with its data, once its name is typed with --confirm.`,
+as well, with its data and the secret, for good, once its name is typed with --confirm.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !ask.DryRun {
 				what := "destroy deletes the records and both cells"
@@ -64,7 +64,7 @@ func (c *command) destroy(cmd *cobra.Command, ask app.DestroyAsk) error {
 	}
 	rest := fmt.Sprintf("base stays (tapctl destroy --base --confirm %s-base)", cfg.StackPrefix())
 	if ask.Base {
-		rest = "nothing is left, but for keys and the secret in their recovery window"
+		rest = "nothing is left, but for keys that wait 30 days for their deletion; the secret's value is gone"
 	}
 	c.printf("destroyed: %d resource(s) deleted; %s\nnext: tapctl deploy\n", done.Changes.Delete, rest)
 	return nil

@@ -15,12 +15,15 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/acm"
 	"github.com/aws/aws-sdk-go-v2/service/apigateway"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	kmstypes "github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
@@ -40,7 +43,9 @@ func account(ctx context.Context, ts *testscript.TestScript, region string) aws.
 }
 
 // left writes what the account has, by kind, to a file. What a person would
-// pay for or trip over is in it.
+// pay for or trip over is in it; API Gateway's setting of its logging role is
+// not, which is one per region for everybody and stays, as the AWS provider
+// leaves it.
 func left(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, !neg && len(args) == 1, "left OUT")
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -71,6 +76,11 @@ func left(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	for _, role := range roles.Roles {
 		add("role", aws.ToString(role.RoleName))
+	}
+	issuers, err := iam.NewFromConfig(cfg).ListOpenIDConnectProviders(ctx, &iam.ListOpenIDConnectProvidersInput{})
+	ts.Check(err)
+	for _, issuer := range issuers.OpenIDConnectProviderList {
+		add("identity provider", aws.ToString(issuer.Arn))
 	}
 	buckets, err := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }).ListBuckets(ctx, &s3.ListBucketsInput{})
 	ts.Check(err)
@@ -126,6 +136,36 @@ func leftIn(ctx context.Context, ts *testscript.TestScript, cfg aws.Config, add 
 	ts.Check(err)
 	for _, secret := range secrets.SecretList {
 		add("secret", aws.ToString(secret.Name))
+	}
+	keysIn(ctx, ts, cfg, add)
+}
+
+// keysIn adds keys, aliases and certificates. A key that is scheduled for
+// deletion costs nothing and seals nothing more: it counts as gone. It cannot
+// go at once, seven days is the least AWS waits. Aliases named alias/aws/ are
+// AWS's own.
+func keysIn(ctx context.Context, ts *testscript.TestScript, cfg aws.Config, add func(kind, name string)) {
+	client := kms.NewFromConfig(cfg)
+	keys, err := client.ListKeys(ctx, &kms.ListKeysInput{})
+	ts.Check(err)
+	for _, key := range keys.Keys {
+		described, err := client.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: key.KeyId})
+		ts.Check(err)
+		if m := described.KeyMetadata; m.KeyManager == kmstypes.KeyManagerTypeCustomer && m.KeyState != kmstypes.KeyStatePendingDeletion {
+			add("key", aws.ToString(m.Description))
+		}
+	}
+	aliases, err := client.ListAliases(ctx, &kms.ListAliasesInput{})
+	ts.Check(err)
+	for _, alias := range aliases.Aliases {
+		if name := aws.ToString(alias.AliasName); !strings.HasPrefix(name, "alias/aws/") {
+			add("key alias", name)
+		}
+	}
+	certificates, err := acm.NewFromConfig(cfg).ListCertificates(ctx, &acm.ListCertificatesInput{})
+	ts.Check(err)
+	for _, certificate := range certificates.CertificateSummaryList {
+		add("certificate", aws.ToString(certificate.DomainName))
 	}
 }
 

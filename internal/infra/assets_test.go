@@ -141,3 +141,14 @@ func TestSecretIsMadeWithoutAValue(t *testing.T) {
 		t.Errorf("a value is in the program: %v", versions)
 	}
 }
+
+// A secret that waits for its deletion keeps its name from the next deploy.
+func TestSecretGoesAtOnceWithBase(t *testing.T) {
+	t.Parallel()
+	in := input(settings())
+	in.Unprotected = true
+	w := provision(t, infra.BaseProgram(in))
+	if days := w.one(t, "secretsmanager/secret:Secret", "secret").Inputs["recoveryWindowInDays"]; days != 0.0 {
+		t.Errorf("on its way out with base the secret keeps its name for %v days", days)
+	}
+}

@@ -11,13 +11,21 @@ import (
 // secret is the application's secret with a replica and a key in each region.
 // It is made without a value: one in the program would be in Pulumi's state.
 // 'tapctl secret put' sets it.
+//
+// A secret that waits for its deletion keeps its name, and the next deploy is
+// refused it for as long. So there is a way back for one that is deleted by
+// mistake, and none for one that goes with base.
+// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DeleteSecret.html
 func (b *base) secret() error {
-	source, target := b.Config.SourceRegion, b.Config.TargetRegion
+	source, target, recovery := b.Config.SourceRegion, b.Config.TargetRegion, 30 // days
+	if b.Unprotected {
+		recovery = 0
+	}
 	made, err := secretsmanager.NewSecret(b.ctx, "secret", &secretsmanager.SecretArgs{
 		Name:                 pulumi.String(b.Config.Name("secret")),
 		Description:          pulumi.String("read by " + b.Config.Name("api") + "; its value is set by tapctl secret put"),
 		KmsKeyId:             b.keys[source].Arn,
-		RecoveryWindowInDays: pulumi.Int(30),
+		RecoveryWindowInDays: pulumi.Int(recovery),
 		Replicas: secretsmanager.SecretReplicaArray{secretsmanager.SecretReplicaArgs{
 			Region: pulumi.String(target), KmsKeyId: b.keys[target].Arn,
 		}},
