@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -228,16 +227,8 @@ func nowhere(ts *testscript.TestScript, neg bool, args []string) {
 	text := strings.TrimSpace(ts.ReadFile(args[0]))
 	var hits []string
 	for _, dir := range args[1:] {
-		ts.Check(filepath.WalkDir(ts.MkAbs(dir), func(path string, entry os.DirEntry, err error) error {
-			if err != nil || !entry.Type().IsRegular() {
-				return err
-			}
-			content, err := os.ReadFile(path)
-			if strings.Contains(string(content), text) {
-				hits = append(hits, path)
-			}
-			return err
-		}))
+		with, _ := having(filesBelow(ts, dir), text)
+		hits = append(hits, with...)
 	}
 	if (len(hits) > 0) != neg {
 		ts.Fatalf("found in %v", hits)
