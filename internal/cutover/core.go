@@ -187,7 +187,7 @@ func turn(s State, o Observation) (State, []Action) {
 		s.Unsynced = true
 	}
 	s.Tries++
-	s.Touched = true
+	s.Touched, s.DialsAt = true, time.Time{}
 	return s, []Action{Save{}, write}
 }
 
@@ -215,8 +215,14 @@ func awaitSync(s State, o Observation) (State, []Action) {
 	}
 }
 
-// bake passes a step only when its time is over and the verdict is Healthy.
+// bake passes a step only when its time is over and the verdict is Healthy. A
+// verdict that cannot be there yet is no trouble, and its time counts: what is
+// red is seen in it.
 func bake(s State, o Observation) (State, []Action) {
+	if o.Now.Before(o.Health.Due()) {
+		s.UnknownSince = time.Time{}
+		return creditWatched(s, o), []Action{Wait{s.Plan.Poll}}
+	}
 	if o.Health.Verdict == health.Unknown && !plantedUnknownPasses {
 		return awaitVerdict(s, o)
 	}
@@ -246,6 +252,10 @@ func bake(s State, o Observation) (State, []Action) {
 // awaitVerdict holds while nothing is known of green; at the end of its time
 // the policy says where to.
 func awaitVerdict(s State, o Observation) (State, []Action) {
+	if o.Now.Before(o.Health.Due()) {
+		s.UnknownSince = time.Time{}
+		return s, []Action{Wait{s.Plan.Poll}} // it cannot be there yet
+	}
 	if s.Plan.HoldUnknown && !s.UnknownSince.IsZero() && o.Now.Sub(s.UnknownSince) > s.Plan.HoldTimeout {
 		return pause(s, o, s.Phase, fmt.Sprintf("no verdict for %v, and the policy is to hold: %s", s.Plan.HoldTimeout, o.Health.Reason()))
 	}
@@ -316,15 +326,22 @@ func Resume(s State, now time.Time) State {
 	}
 	switch s.Phase {
 	case Turning, Syncing, Settling, Baking:
-		s.Phase = Turning
+		s.Phase, s.Unproven = Turning, true
 		s.Want = s.Last
 		s.Want.Dials = s.Plan.Steps[s.Step]
-		s.Unproven = true
+		if s.DialsAt.IsZero() { // they were being turned; what they are now they stay until green is seen
+			s.DialsAt = now
+		}
 	case Gated:
 		// Its time and its evidence go on: nobody's absence opens a gate.
 		s.Reason, s.Stopped, s.WatchedAt, s.UnknownSince, s.ForeignSince, s.Tries = "", false, now, time.Time{}, time.Time{}, 0
+		if s.DialsAt.IsZero() { // journalled before it was noted
+			s.DialsAt = now
+		}
 		return s
-	case Promoting, Confirming, Retreating, Completed, RolledBack, Held, Uncertain:
+	case Confirming:
+		s.DialsAt = now
+	case Promoting, Retreating, Completed, RolledBack, Held, Uncertain:
 	}
 	if !s.Phase.Terminal() {
 		s.Reason, s.Stopped = "", false
@@ -336,7 +353,7 @@ func Resume(s State, now time.Time) State {
 // begin starts the step: intent first, the writes follow on later ticks.
 func begin(s State, o Observation, step int) (State, []Action) {
 	s.Step, s.Tries, s.Change, s.Unsynced, s.Unproven = step, 0, "", false, false
-	s.Phase, s.PhaseAt, s.StepAt = Turning, o.Now, o.Now
+	s.Phase, s.PhaseAt, s.StepAt, s.DialsAt = Turning, o.Now, o.Now, time.Time{}
 	s.UnknownSince = time.Time{}
 	s.Want = s.Last
 	s.Want.Dials = s.Plan.Steps[step]
@@ -464,6 +481,12 @@ func atTarget(live, target Setting) bool {
 
 func enter(s State, o Observation, phase Phase, text string) (State, []Action) {
 	s.Phase, s.PhaseAt, s.WatchedAt = phase, o.Now, o.Now
+	switch phase {
+	case Syncing:
+		s.DialsAt = time.Time{}
+	case Settling, Confirming:
+		s.DialsAt = o.Now
+	}
 	return s, []Action{Save{}, Announce{EventWait, text}}
 }
 

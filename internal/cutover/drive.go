@@ -188,7 +188,8 @@ func (r *run) observe(ctx context.Context) Observation {
 			serving = r.state.Last
 		}
 		o.Health = r.Watch.Judge(call, r.state.StepAt, health.Sides{
-			Base: serving.Canary < 100, Canary: serving.Canary > 0, Promoted: r.state.Phase == Confirming, Share: float64(serving.Canary) / 100, Ahead: r.state.ahead(),
+			DialsAt: r.state.DialsAt,
+			Base:    serving.Canary < 100, Canary: serving.Canary > 0, Promoted: r.state.Phase == Confirming, Share: float64(serving.Canary) / 100, Ahead: r.state.ahead(),
 		})
 	} else {
 		o.Health = health.Assessment{Verdict: health.Unknown}

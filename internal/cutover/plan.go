@@ -222,33 +222,51 @@ func (p Plan) bake(step int) time.Duration {
 // Times are how long the step settles and bakes.
 func (p Plan) Times(step int) (settle, bake time.Duration) { return p.settle(step), p.bake(step) }
 
-// Length is the shortest time that the steps from this one on can take: settle
-// and bake of each, and the confirmation. Gates are opened at once.
+// lasts is the shortest time that the step can take once its dials stand: settle
+// and bake, and until the slowest signal can speak of it.
+func (p Plan) lasts(step int) time.Duration {
+	if p.Paced && p.ahead(step) > 0 {
+		return p.settle(step) + p.bake(step) // the requests carry the next step
+	}
+	return max(p.settle(step)+p.bake(step), p.Speaks)
+}
+
+// confirms is lasts of the promotion.
+func (p Plan) confirms() time.Duration { return max(p.Bake, p.Speaks) }
+
+// Length is the shortest time that the steps from this one on can take, and the
+// confirmation. Gates are opened at once.
 func (p Plan) Length(from int) time.Duration {
 	var total time.Duration
 	for step := from; step < len(p.Steps); step++ {
-		total += p.settle(step) + p.bake(step)
+		total += p.lasts(step)
 	}
 	if p.Promote {
-		total += p.Bake
+		total += p.confirms()
 	}
 	return total
 }
 
-// ahead is the share of everybody, 0..1, that comes next and gives more to the
-// candidate than now: the next step, or this one where a resume has yet to turn
-// to it; else 0.
-func (s State) ahead() float64 {
-	step, now := s.Step+1, Percent(0)
-	switch {
-	case s.Phase == Turning && s.Unproven:
-		step, now = s.Step, s.Last.CandidateExposure()
-	case step >= len(s.Plan.Steps):
+// ahead is the share of everybody, 0..1, that the step after this one gives to
+// the candidate; 0 where there is none, or it exposes no more users.
+func (p Plan) ahead(step int) float64 {
+	if step+1 >= len(p.Steps) {
 		return 0
-	default:
-		now = Setting{Dials: s.Plan.Steps[s.Step]}.CandidateExposure()
 	}
-	next := Setting{Dials: s.Plan.Steps[step]}.CandidateExposure()
+	return p.rise(Setting{Dials: p.Steps[step]}.CandidateExposure(), step+1)
+}
+
+// ahead is that of the plan, or of this step where a resume has yet to turn to it.
+func (s State) ahead() float64 {
+	if s.Phase == Turning && s.Unproven {
+		return s.Plan.rise(s.Last.CandidateExposure(), s.Step)
+	}
+	return s.Plan.ahead(s.Step)
+}
+
+// rise is the share that the step gives to the candidate where it is more than now.
+func (p Plan) rise(now Percent, step int) float64 {
+	next := Setting{Dials: p.Steps[step]}.CandidateExposure()
 	if next <= now || now == 0 {
 		return 0 // before the first user there is nothing to learn from users
 	}
@@ -264,9 +282,9 @@ const wayBack = 2 * time.Minute
 func (p Plan) Needs(step int) time.Duration {
 	back := p.HoldTimeout + p.Linger + wayBack
 	if step >= len(p.Steps) {
-		return p.Bake + back
+		return p.confirms() + back
 	}
-	return p.SyncTimeout + p.settle(step) + p.bake(step) + back
+	return p.SyncTimeout + p.lasts(step) + back
 }
 
 // ends says that a run at this time has no more left than the way back takes.

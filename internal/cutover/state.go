@@ -109,8 +109,11 @@ type Plan struct {
 	Gates []Gate          `json:"gates,omitempty"`
 	// Paced means that the evidence must carry the next step's exposure before
 	// a bake is healthy: the watch has a budget of harm.
-	Paced bool  `json:"paced,omitempty"`
-	Shape Shape `json:"shape,omitzero"`
+	Paced bool `json:"paced,omitempty"`
+	// Speaks is how long after the dials stand the slowest signal can speak of
+	// them: without a budget that the requests carry, no step is over before.
+	Speaks time.Duration `json:"speaks,omitempty"`
+	Shape  Shape         `json:"shape,omitzero"`
 }
 
 // Phase is where a shift stands.
@@ -164,6 +167,9 @@ type State struct {
 	Started time.Time `json:"started"`
 	StepAt  time.Time `json:"step_at"`  // when the step's first write was intended
 	PhaseAt time.Time `json:"phase_at"` // when the phase began
+	// DialsAt is since when the step's dials stand: read back, and the records
+	// in sync. Zero while they are turned.
+	DialsAt time.Time `json:"dials_at,omitzero"`
 	// Ended is when the run that drove the shift came to its end.
 	Ended  time.Time `json:"ended,omitzero"`
 	Change string    `json:"change,omitempty"` // Route 53 change to see INSYNC

@@ -58,7 +58,12 @@ type Finding struct {
 	// Shared is true where green is bad and blue as well: the world is ill, and
 	// going back would not help.
 	Shared bool `json:"shared,omitempty"`
+	// Until is when the source can first speak of the dials as they stand; zero
+	// where it can.
+	Until time.Time `json:"until,omitzero"`
 
+	// lag is how long after the dials were turned the source speaks of before.
+	lag time.Duration
 	// unmet is set where a side that must serve has answered no probe yet.
 	unmet bool
 
@@ -86,18 +91,29 @@ func Fold(findings ...Finding) Assessment {
 }
 
 // Reason is the findings that made the verdict, in one line. Alarms that are
-// merely well are counted, not listed; one that is red and answered is listed.
+// merely well, or cannot speak yet, are counted, not listed; one that is red and
+// answered is listed.
 func (a Assessment) Reason() string {
 	var parts []string
-	well := 0
+	well, early := 0, 0
+	var until time.Time
 	for _, f := range a.Findings {
+		alarm := strings.HasPrefix(f.Source, alarmSource)
 		switch {
 		case f.Verdict != a.Verdict:
-		case a.Verdict == Healthy && strings.HasPrefix(f.Source, alarmSource) && f.Counted == "":
+		case alarm && !f.Until.IsZero():
+			early++
+			if f.Until.After(until) {
+				until = f.Until
+			}
+		case alarm && a.Verdict == Healthy && f.Counted == "":
 			well++
 		default:
 			parts = append(parts, f.Source+": "+f.Detail)
 		}
+	}
+	if early > 0 {
+		parts = append([]string{fmt.Sprintf("%d alarms may speak of before these dials until %s", early, clockTime(until))}, parts...)
 	}
 	if well > 0 {
 		parts = append([]string{fmt.Sprintf("%d alarms well", well)}, parts...)
@@ -129,6 +145,8 @@ type AlarmState struct {
 	// AlarmedAt is the newest transition into ALARM that history shows, zero
 	// if none: a poll can miss ALARM -> OK between two looks.
 	AlarmedAt time.Time
+	// Lag is the alarm's AlarmLag.
+	Lag time.Duration
 }
 
 // Alarms judges the alarms asked for by what came back, for a step that began
@@ -172,7 +190,7 @@ func judgeAlarm(source string, ref AlarmRef, s AlarmState, since time.Time) Find
 	case s.State == "INSUFFICIENT_DATA" && !ref.Sparse:
 		return Finding{Verdict: Unknown, Source: source, Detail: "has no data yet"}
 	case s.State == "OK" || s.State == "INSUFFICIENT_DATA":
-		return Finding{Verdict: Healthy, Source: source, Detail: s.State}
+		return Finding{Verdict: Healthy, Source: source, Detail: s.State, lag: s.Lag}
 	default:
 		return Finding{Verdict: Unknown, Source: source, Detail: "is in a state this version does not know: " + s.State}
 	}
@@ -194,6 +212,9 @@ type ProbeCount struct {
 // as measured.
 type Sides struct {
 	Base, Canary bool
+	// DialsAt is since when the dials of the step stand: read back, and the
+	// records in sync. Zero: not yet.
+	DialsAt time.Time
 	// Promoted means that the base side is green's candidate, made live just
 	// now: there is nothing left to compare it with.
 	Promoted bool
