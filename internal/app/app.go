@@ -199,7 +199,7 @@ func (a *App) watcher(ctx context.Context, t topology.Topology, state cutover.St
 	w = &health.Watcher{
 		Reader: awsapi.Alarms{Clients: a.Clients}, Refs: alarmRefs(t), Ignore: state.Ignored, Baseline: a.Config.Shift.OnAlarmAtStart == "baseline",
 		Prober: prober, Requests: a.Config.Probe.Count, MaxFailures: a.Config.Probe.MaxFailures,
-		Controls: controls(t), SharedIsBad: a.Config.Shift.OnSharedIncident == "rollback",
+		Paced: budget != nil, Now: a.Clock.Now, Controls: controls(t), SharedIsBad: a.Config.Shift.OnSharedIncident == "rollback",
 	}
 	if len(w.Controls) > 0 {
 		if w.Blue, err = a.prober(t.Source); err != nil {
@@ -207,7 +207,7 @@ func (a *App) watcher(ctx context.Context, t topology.Topology, state cutover.St
 		}
 	}
 	if budget != nil {
-		w.Every, w.Now = a.Config.Shift.Poll, a.Clock.Now
+		w.Every = a.Config.Shift.Poll
 	}
 	follow, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var following sync.WaitGroup

@@ -63,6 +63,9 @@ type Receipt struct {
 	ObservedShareBack *float64 `json:"observed_share_back,omitempty"`
 }
 
+// alarmLag is of an alarm as internal/infra makes them: one minute's datapoint.
+var alarmLag = health.AlarmLag(time.Minute, 1)
+
 // The tries of writes upward and of the retreat, and how long a reading must
 // stand: longer than a call of another run can be under way.
 const (
@@ -74,7 +77,7 @@ const (
 func (a *App) plan(steps []cutover.Dials, promote, once bool) cutover.Plan {
 	s := a.Config.Shift
 	return cutover.Plan{
-		Steps: steps, Settle: s.Settle, CanarySettle: s.CanarySettle, Bake: s.Bake, SyncTimeout: s.SyncTimeout, HoldTimeout: s.HoldTimeout,
+		Steps: steps, Speaks: alarmLag, Settle: s.Settle, CanarySettle: s.CanarySettle, Bake: s.Bake, SyncTimeout: s.SyncTimeout, HoldTimeout: s.HoldTimeout,
 		Poll: s.Poll, Linger: linger, WriteTries: writeTries, RetreatTries: retreatTries, Promote: promote, Once: once,
 		HoldOnSignal: s.OnSignal == "hold", HoldUnknown: s.OnInconclusive == "hold", Freeze: s.OnIncident == "freeze",
 		Shape: cutover.Shape{Step: cutover.Percent(s.RetreatStep), Pause: s.RetreatPause},

@@ -57,7 +57,7 @@ func (a Alarms) describe(ctx context.Context, region string, names []string, sin
 			state := health.AlarmState{
 				Name: aws.ToString(alarm.AlarmName), Region: region, State: string(alarm.StateValue),
 				Since: aws.ToTime(alarm.StateTransitionedTimestamp), EvaluationState: string(alarm.EvaluationState),
-				Reason: aws.ToString(alarm.StateReason),
+				Reason: aws.ToString(alarm.StateReason), Lag: lagOf(alarm),
 			}
 			if state.State != string(cwtypes.StateValueAlarm) && !state.Since.Before(since) {
 				if state.AlarmedAt, err = lastAlarm(ctx, client, state.Name, since); err != nil {
@@ -70,10 +70,30 @@ func (a Alarms) describe(ctx context.Context, region string, names []string, sin
 			states = append(states, health.AlarmState{
 				Name: aws.ToString(alarm.AlarmName), Region: region, State: string(alarm.StateValue),
 				Since: aws.ToTime(alarm.StateTransitionedTimestamp), Reason: aws.ToString(alarm.StateReason),
+				Lag: health.AlarmLag(time.Minute, 1), // at least; what it is composed of it does not say
 			})
 		}
 	}
 	return states, nil
+}
+
+// lagOf is health.AlarmLag of an alarm on a metric, or on what several come to.
+func lagOf(alarm cwtypes.MetricAlarm) time.Duration {
+	period := aws.ToInt32(alarm.Period)
+	for _, query := range alarm.Metrics {
+		period = max(period, aws.ToInt32(query.Period))
+		if query.MetricStat != nil {
+			period = max(period, aws.ToInt32(query.MetricStat.Period))
+		}
+	}
+	if period == 0 {
+		period = 60
+	}
+	datapoints := alarm.DatapointsToAlarm
+	if datapoints == nil {
+		datapoints = alarm.EvaluationPeriods
+	}
+	return health.AlarmLag(time.Duration(period)*time.Second, int(aws.ToInt32(datapoints)))
 }
 
 // lastAlarm is the newest transition into ALARM since then, zero if none.

@@ -66,9 +66,9 @@ func TestReadAlarms(t *testing.T) {
 		}
 	}
 	same(t, "states", []health.AlarmState{
-		{Name: "errors", Region: greenRegion, State: "ALARM", Since: red},
-		{Name: "quiet", Region: greenRegion, State: "OK"},
-		{Name: "errors", Region: blueRegion, State: "OK"},
+		{Name: "errors", Region: greenRegion, State: "ALARM", Since: red, Lag: 3 * time.Minute},
+		{Name: "quiet", Region: greenRegion, State: "OK", Lag: 3 * time.Minute},
+		{Name: "errors", Region: blueRegion, State: "OK", Lag: 3 * time.Minute},
 	}, got)
 	// The alarm asked for that does not exist is red, not forgotten.
 	verdicts := map[string]health.Verdict{}
@@ -78,6 +78,37 @@ func TestReadAlarms(t *testing.T) {
 	same(t, "verdicts", map[string]health.Verdict{
 		"errors@" + greenRegion: health.Unhealthy, "quiet@" + greenRegion: health.Healthy, "errors@" + blueRegion: health.Healthy, "typo@" + greenRegion: health.Unhealthy,
 	}, verdicts)
+}
+
+// How late an alarm is follows from its own definition.
+func TestAlarmsAreAsLateAsTheyAreDefined(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.alarm(greenRegion, "plain")
+	put := func(in *cloudwatch.PutMetricAlarmInput) {
+		in.Threshold, in.ComparisonOperator = aws.Float64(1), cwtypes.ComparisonOperatorGreaterThanOrEqualToThreshold
+		ok[*cloudwatch.PutMetricAlarmOutput](t)(w.clients.CloudWatch(greenRegion).PutMetricAlarm(t.Context(), in))
+	}
+	put(&cloudwatch.PutMetricAlarmInput{
+		AlarmName: aws.String("patient"), Namespace: aws.String("Test"), MetricName: aws.String("m"), Statistic: cwtypes.StatisticSum,
+		Period: aws.Int32(300), EvaluationPeriods: aws.Int32(3), DatapointsToAlarm: aws.Int32(2),
+	})
+	put(&cloudwatch.PutMetricAlarmInput{
+		AlarmName: aws.String("sums"), EvaluationPeriods: aws.Int32(3), Metrics: []cwtypes.MetricDataQuery{
+			{Id: aws.String("a"), ReturnData: aws.Bool(false), MetricStat: &cwtypes.MetricStat{
+				Period: aws.Int32(60), Stat: aws.String("Sum"), Metric: &cwtypes.Metric{Namespace: aws.String("Test"), MetricName: aws.String("m")},
+			}},
+			{Id: aws.String("b"), Expression: aws.String("FILL(a, 0)"), ReturnData: aws.Bool(true)},
+		},
+	})
+	want := map[string]time.Duration{"plain": 3 * time.Minute, "patient": 12 * time.Minute, "sums": 5 * time.Minute}
+	got := map[string]time.Duration{}
+	for name := range want {
+		for _, s := range w.read(w.clock.Now(), health.AlarmRef{Name: name, Region: greenRegion}) {
+			got[s.Name] = s.Lag
+		}
+	}
+	same(t, "lags", want, got)
 }
 
 // Between two looks an alarm can go red and back.

@@ -390,7 +390,7 @@ func TestRequestsAtTheStageBecomeAVerdict(t *testing.T) {
 				if err := (clock.Real{}).Sleep(t.Context(), 5*time.Millisecond); err != nil {
 					t.Fatal(err)
 				}
-				got = judge.Look(t.Context(), turned, health.Sides{Base: true, Canary: true})
+				got = judge.Look(t.Context(), turned, health.Sides{DialsAt: turned, Base: true, Canary: true})
 			}
 			if got.Verdict != tt.want || got.Shared != tt.shared || !strings.Contains(got.Detail, "by live tail") {
 				t.Errorf("%v, shared %v: %s; want %v, %v", got.Verdict, got.Shared, got.Detail, tt.want, tt.shared)

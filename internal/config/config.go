@@ -202,7 +202,7 @@ type Probe struct {
 // against the base side's.
 type Evidence struct {
 	Enabled bool          `mapstructure:"enabled"` // false leaves a step to alarms and probes
-	Lag     time.Duration `mapstructure:"lag"`     // until dials act; requests of before are not counted
+	Lag     time.Duration `mapstructure:"lag"`     // until dials that stand act; requests of before are not the step's
 	Poll    time.Duration `mapstructure:"poll"`    // between two looks while a budget plan exposes users
 	Silent  time.Duration `mapstructure:"silent"`  // without any request for longer, nothing is known
 	// Alpha is the probability, over a whole shift, of sending a good green back.

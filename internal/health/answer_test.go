@@ -20,8 +20,8 @@ func (f *fed) refuse(at time.Time, canary bool, n, refused int) {
 // TestAnswer: what the requests say to an alarm that counted failures.
 func TestAnswer(t *testing.T) {
 	t.Parallel()
-	both := health.Sides{Base: true, Canary: true}
-	promoted := health.Sides{Base: true, Promoted: true}
+	both := health.Sides{DialsAt: stepAt, Base: true, Canary: true}
+	promoted := health.Sides{DialsAt: stepAt, Base: true, Promoted: true}
 	taken := stepAt.Add(lag)
 	for _, tt := range []struct {
 		name  string
@@ -37,7 +37,7 @@ func TestAnswer(t *testing.T) {
 		{"more than blue, and no proof yet", health.CountedErrors, both, 0, func(f *fed) { f.put(taken, true, 30, 2); f.put(taken, false, 600, 0) }, health.Unknown, "in doubt"},
 		{"far more than blue", health.CountedErrors, both, 0, func(f *fed) { f.put(taken, true, 30, 20); f.put(taken, false, 270, 0) }, health.Unhealthy, "more than is tolerated"},
 		{"the way to blue fails", health.CountedErrors, both, 0, func(f *fed) { f.put(taken, true, 30, 0); f.put(taken, false, 270, 60) }, health.Unhealthy, "more than is tolerated"},
-		{"the way to blue fails, without a canary", health.CountedErrors, health.Sides{Base: true}, 0, func(f *fed) { f.put(taken, false, 270, 60) }, health.Unhealthy, "more than is tolerated"},
+		{"the way to blue fails, without a canary", health.CountedErrors, health.Sides{DialsAt: stepAt, Base: true}, 0, func(f *fed) { f.put(taken, false, 270, 60) }, health.Unhealthy, "more than is tolerated"},
 		{"nobody came since the dials turned", health.CountedErrors, both, silent - lag, func(*fed) {}, health.Healthy, ""},
 		{"nobody came for too long", health.CountedErrors, both, silent - lag + time.Second, func(*fed) {}, health.Unhealthy, "none was counted for 1m1s"},
 		{"some are missing, for too long", health.CountedErrors, both, silent - lag + time.Second, func(f *fed) { f.put(taken, true, 30, 0); f.batch.Partial = "a sample" }, health.Unhealthy, "none was counted"},
@@ -73,7 +73,7 @@ func TestAProofStandsForAMinute(t *testing.T) {
 		f.now = f.now.Add(time.Second)
 		f.put(f.now, true, 10, failed)
 		f.put(f.now, false, 90, 9*failed)
-		e.Look(context.Background(), stepAt, health.Sides{Base: true, Canary: true})
+		e.Look(context.Background(), stepAt, health.Sides{DialsAt: stepAt, Base: true, Canary: true})
 		return e.Answer(health.CountedErrors)
 	}
 	f.now = stepAt.Add(lag)

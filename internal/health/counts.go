@@ -35,10 +35,13 @@ type RequestTail interface {
 // Counter counts the requests of one step, canary against base. Its size does
 // not depend on how many there are. It is used from one goroutine.
 type Counter struct {
-	Lag  time.Duration // until dials have taken effect: what came before is not counted
+	Lag  time.Duration // until dials have taken effect: what came before is not of the step
 	Slow time.Duration // a slower answer counts as slow; 0 is never
+	// Began is when the shift did: what is older may be another candidate's.
+	Began time.Time
 
-	from      time.Time
+	dials     time.Time
+	from      time.Time       // what came since is of the step; zero: the dials do not stand yet
 	tick      evidence.Counts // since the last Tick
 	tickSince time.Time       // of the clock, when its first request was counted
 	step      evidence.Counts // since the dials took effect
@@ -49,16 +52,24 @@ type Counter struct {
 	source    string
 }
 
-// Begin starts a step whose dials were turned then; asked again for the same
-// step it does nothing.
+// Begin starts a step whose dials stand since then, zero where they do not yet;
+// asked again for the same step it does nothing. What was counted and not yet
+// judged stays: whose code failed does not depend on the dials.
 func (c *Counter) Begin(dials time.Time) {
-	if from := dials.Add(c.Lag); !from.Equal(c.from) {
-		*c = Counter{Lag: c.Lag, Slow: c.Slow, from: from}
+	if dials.Equal(c.dials) {
+		return
+	}
+	*c = Counter{Lag: c.Lag, Slow: c.Slow, Began: c.Began, dials: dials, tick: c.tick, tickSince: c.tickSince}
+	if !dials.IsZero() {
+		c.from = dials.Add(c.Lag)
 	}
 }
 
-// Add counts a batch that was read at now, and returns what of it counts.
-func (c *Counter) Add(now time.Time, b Batch) evidence.Counts {
+// Add counts a batch that was read at now, and returns what it counted. Requests
+// of before the dials took effect are judged, and are not of the step. In that
+// time those of the base side may be the old version's or the promoted one's,
+// and are nobody's.
+func (c *Counter) Add(now time.Time, b Batch, promoted bool) evidence.Counts {
 	c.source, c.partial = b.Source, b.Partial
 	if b.Sample != "" {
 		c.sample = b.Sample
@@ -66,45 +77,58 @@ func (c *Counter) Add(now time.Time, b Batch) evidence.Counts {
 	if b.Partial != "" {
 		c.whole = evidence.Counts{}
 	}
-	var got evidence.Counts
+	var early, got evidence.Counts
 	for i := range b.Requests {
 		r := &b.Requests[i]
-		if r.At.Before(c.from) {
+		if r.At.Before(c.Began) {
+			continue
+		}
+		if c.from.IsZero() || r.At.Before(c.from) {
+			if r.Canary || !promoted {
+				c.tally(&early, r)
+			}
 			continue
 		}
 		if r.At.After(c.newest) {
 			c.newest = r.At
 		}
-		failed, slow, refused := 0.0, 0.0, 0.0
-		switch {
-		case r.Status >= 500:
-			failed = 1
-		case r.Status >= 400:
-			refused = 1
-		}
-		if c.Slow > 0 && r.Latency > c.Slow {
-			slow = 1
-		}
-		if r.Canary {
-			got.GreenRequests++
-			got.GreenErrors += failed
-			got.GreenSlow += slow
-			got.GreenRefused += refused
-		} else {
-			got.BlueRequests++
-			got.BlueErrors += failed
-			got.BlueSlow += slow
-			got.BlueRefused += refused
-		}
+		c.tally(&got, r)
 	}
 	if c.tick == (evidence.Counts{}) {
 		c.tickSince = now
 	}
-	c.tick, c.step = sum(c.tick, got), sum(c.step, got)
+	c.step = sum(c.step, got)
 	if b.Partial == "" {
 		c.whole = sum(c.whole, got)
 	}
-	return got
+	all := sum(early, got)
+	c.tick = sum(c.tick, all)
+	return all
+}
+
+// tally adds a request to the counts.
+func (c *Counter) tally(to *evidence.Counts, r *Request) {
+	failed, slow, refused := 0.0, 0.0, 0.0
+	switch {
+	case r.Status >= 500:
+		failed = 1
+	case r.Status >= 400:
+		refused = 1
+	}
+	if c.Slow > 0 && r.Latency > c.Slow {
+		slow = 1
+	}
+	if r.Canary {
+		to.GreenRequests++
+		to.GreenErrors += failed
+		to.GreenSlow += slow
+		to.GreenRefused += refused
+	} else {
+		to.BlueRequests++
+		to.BlueErrors += failed
+		to.BlueSlow += slow
+		to.BlueRefused += refused
+	}
 }
 
 func sum(a, b evidence.Counts) evidence.Counts {
@@ -137,10 +161,11 @@ func (c *Counter) Tick(now time.Time, sides Sides) (evidence.Counts, bool) {
 	return t, true
 }
 
-// share is the canary's of the step's requests, 0..1.
-func (c *Counter) share() float64 {
+// share is the canary's of the step's requests, 0..1; the dial's where none was
+// counted.
+func (c *Counter) share(dial float64) float64 {
 	if total := c.step.GreenRequests + c.step.BlueRequests; total > 0 {
 		return c.step.GreenRequests / total
 	}
-	return 0
+	return dial
 }

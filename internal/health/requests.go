@@ -15,7 +15,8 @@ type EvidenceOptions struct {
 	// Policy is how sure the judge wants to be. Its Ticks are looks: the length
 	// of the shift over the pause between two of them.
 	Policy evidence.Policy
-	// Lag is how long dials take to act; no request from before is counted.
+	// Lag is how long dials that stand take to act; no request of before
+	// measures the step.
 	Lag time.Duration
 	// Slow is the latency that Policy.Slow is the share above of, at blue and
 	// before the release; 0 leaves latency alone.
@@ -66,8 +67,11 @@ func NewEvidence(tail RequestTail, now func() time.Time, o EvidenceOptions) *Evi
 // Look implements Signal.
 func (e *Evidence) Look(_ context.Context, since time.Time, sides Sides) Finding {
 	now := e.now()
-	e.counter.Begin(since)
-	got := e.counter.Add(now, e.tail.Drain())
+	if e.counter.Began.IsZero() {
+		e.counter.Began = since
+	}
+	e.counter.Begin(sides.DialsAt)
+	got := e.counter.Add(now, e.tail.Drain(), sides.Promoted)
 	e.release = sum(e.release, got)
 	e.answers.look(now, since, got != (evidence.Counts{}) && e.counter.partial == "", sides)
 	if tick, ok := e.counter.Tick(now, sides); ok {
@@ -81,11 +85,14 @@ func (e *Evidence) Look(_ context.Context, since time.Time, sides Sides) Finding
 	}
 	f := Finding{Source: requestSource}
 	f.Verdict, f.Shared, f.Detail = e.measured(now, sides)
+	if f.Verdict == Unknown && !f.Shared && now.Before(e.counter.from) {
+		f.Until = e.counter.from
+	}
 	return f
 }
 
 func (e *Evidence) learn(now time.Time, tick evidence.Counts, sides Sides) {
-	share := e.counter.share()
+	share := e.counter.share(sides.Share)
 	if sides.Promoted {
 		tick, share = promoted(tick), 1
 	}
@@ -158,8 +165,10 @@ func (e *Evidence) measured(now time.Time, sides Sides) (v Verdict, shared bool,
 		return Healthy, false, "the canary takes no requests: there is nothing to compare"
 	case e.last == evidence.Shared:
 		return Unknown, true, "the base side fails as well, so green is not to blame alone: " + e.why + ": " + c.words()
+	case c.from.IsZero():
+		return Unknown, false, "the dials of this step are not in force yet"
 	case now.Before(c.from):
-		return Unknown, false, fmt.Sprintf("the dials take effect within %v: nothing is counted yet", o.Lag)
+		return Unknown, false, fmt.Sprintf("the dials take effect within %v: nothing is counted until %s", o.Lag, clockTime(c.from))
 	case c.newest.IsZero():
 		return Unknown, false, "no request of this step was seen yet" + c.by()
 	case now.Sub(c.newest) > o.Silent:

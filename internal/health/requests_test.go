@@ -55,7 +55,8 @@ func newFed() (*fed, *health.Evidence) {
 
 func TestEvidence(t *testing.T) {
 	t.Parallel()
-	both := health.Sides{Base: true, Canary: true}
+	both := health.Sides{DialsAt: stepAt, Base: true, Canary: true}
+	turning := health.Sides{Base: true, Canary: true}
 	taken := stepAt.Add(lag)
 	tests := []struct {
 		name   string
@@ -67,8 +68,15 @@ func TestEvidence(t *testing.T) {
 		detail string // part of it
 	}{
 		{"nothing at all", both, time.Minute, func(*fed) {}, health.Unknown, false, "no request of this step"},
-		{"dials not in effect", both, lag - time.Second, func(f *fed) { f.put(stepAt, true, 50, 50) }, health.Unknown, false, "take effect"},
-		{"only from before the dials", both, time.Minute, func(f *fed) { f.put(taken.Add(-time.Millisecond), true, 50, 50) }, health.Unknown, false, "no request of this step"},
+		{"dials that do not stand yet", turning, 20 * time.Second, func(f *fed) { f.put(taken, true, 50, 0); f.put(taken, false, 50, 0) }, health.Unknown, false, "not in force yet"},
+		{"dials not in effect", both, lag - time.Second, func(f *fed) { f.put(stepAt, true, 50, 0); f.put(stepAt, false, 50, 0) }, health.Unknown, false, "nothing is counted until 12:00:10Z"},
+		{"only from before the dials", both, time.Minute, func(f *fed) { f.put(taken.Add(-time.Millisecond), true, 50, 0) }, health.Unknown, false, "no request of this step"},
+		{"fails before the dials stand", turning, 20 * time.Second, func(f *fed) { f.put(taken, true, 20, 10); f.put(taken, false, 180, 0) }, health.Unhealthy, false, "green fails"},
+		{"fails before the dials take effect", both, lag - time.Second, func(f *fed) { f.put(stepAt, true, 20, 10); f.put(stepAt, false, 180, 0) }, health.Unhealthy, false, "green fails"},
+		{"failed before the shift", both, 20 * time.Second, func(f *fed) {
+			f.put(stepAt.Add(-time.Second), true, 20, 10)
+			f.put(stepAt.Add(-time.Second), false, 180, 0)
+		}, health.Unknown, false, "no request of this step"},
 		{"all well", both, 20 * time.Second, func(f *fed) { f.put(taken, true, 3, 0); f.put(taken, false, 20, 0) }, health.Healthy, false, "canary failed 0 of 3 requests, base 0 of 20, by live tail"},
 		{"too few", both, 20 * time.Second, func(f *fed) { f.put(taken, true, 2, 0); f.put(taken, false, 20, 0) }, health.Unknown, false, "2 of 3"},
 		{"silent for too long", both, lag + silent + time.Second, func(f *fed) { f.put(taken, true, 30, 0); f.put(taken, false, 20, 0) }, health.Unknown, false, "no request was seen for 1m1s"},
@@ -82,9 +90,9 @@ func TestEvidence(t *testing.T) {
 			f.put(taken, false, 180, 0)
 		}, health.Unhealthy, false, "slower than 2s were 20 and 0"},
 		{"both fail", both, 20 * time.Second, func(f *fed) { f.put(taken, true, 20, 10); f.put(taken, false, 180, 90) }, health.Unknown, true, "base side fails as well"},
-		{"fails with nobody left to compare", health.Sides{Canary: true}, 20 * time.Second, func(f *fed) { f.put(taken, true, 200, 20) }, health.Unhealthy, false, "more often than 1%"},
-		{"alone and well", health.Sides{Canary: true}, 20 * time.Second, func(f *fed) { f.put(taken, true, 200, 1) }, health.Healthy, false, "canary failed 1 of 200"},
-		{"no canary", health.Sides{Base: true}, 20 * time.Second, func(f *fed) { f.put(taken, false, 200, 200) }, health.Healthy, false, "nothing to compare"},
+		{"fails with nobody left to compare", health.Sides{DialsAt: stepAt, Canary: true}, 20 * time.Second, func(f *fed) { f.put(taken, true, 200, 20) }, health.Unhealthy, false, "more often than 1%"},
+		{"alone and well", health.Sides{DialsAt: stepAt, Canary: true}, 20 * time.Second, func(f *fed) { f.put(taken, true, 200, 1) }, health.Healthy, false, "canary failed 1 of 200"},
+		{"no canary", health.Sides{DialsAt: stepAt, Base: true}, 20 * time.Second, func(f *fed) { f.put(taken, false, 200, 200) }, health.Healthy, false, "nothing to compare"},
 		{"sampled and well", both, 20 * time.Second, func(f *fed) {
 			f.put(taken, true, 300, 0)
 			f.put(taken, false, 200, 0)
@@ -119,7 +127,7 @@ func TestEvidence(t *testing.T) {
 func (f *fed) look(e *health.Evidence, since time.Time, canary, canaryFailed, base int) health.Finding {
 	f.put(f.now, true, canary, canaryFailed)
 	f.put(f.now, false, base, 0)
-	return e.Look(context.Background(), since, health.Sides{Base: true, Canary: true})
+	return e.Look(context.Background(), since, health.Sides{DialsAt: since, Base: true, Canary: true})
 }
 
 func TestEvidenceOverSteps(t *testing.T) {
@@ -151,7 +159,7 @@ func TestEvidenceOverSteps(t *testing.T) {
 	f.now = second.Add(time.Minute + lag)
 	f.put(f.now, true, 1000, 0)
 	f.put(f.now, false, 1000, 400)
-	if got := e.Look(context.Background(), second.Add(time.Minute), health.Sides{Base: true, Canary: true}); got.Verdict != health.Unhealthy {
+	if got := e.Look(context.Background(), second.Add(time.Minute), health.Sides{DialsAt: second.Add(time.Minute), Base: true, Canary: true}); got.Verdict != health.Unhealthy {
 		t.Errorf("red, and then %v: %s", got.Verdict, got.Detail)
 	}
 }
@@ -182,7 +190,7 @@ func TestEvidenceWaitsForTheOtherSide(t *testing.T) {
 	}
 	f.now = f.now.Add(time.Second)
 	f.put(f.now, false, 180, 90)
-	if got := e.Look(context.Background(), stepAt, health.Sides{Base: true, Canary: true}); !got.Shared {
+	if got := e.Look(context.Background(), stepAt, health.Sides{DialsAt: stepAt, Base: true, Canary: true}); !got.Shared {
 		t.Errorf("%v (%s), want the shared incident", got.Verdict, got.Detail)
 	}
 	f, e = newFed()
@@ -223,13 +231,13 @@ func TestCounterCountsEveryOrderAlike(t *testing.T) {
 				want.BlueRequests, want.BlueErrors, want.BlueSlow = want.BlueRequests+1, want.BlueErrors+failed, want.BlueSlow+slow
 			}
 		}
-		c := health.Counter{Lag: lag, Slow: 2 * time.Second}
+		c := health.Counter{Lag: lag, Slow: 2 * time.Second, Began: stepAt.Add(lag)}
 		var got evidence.Counts
 		now := stepAt.Add(time.Minute)
 		for rest := rapid.Permutation(requests).Draw(t, "order"); len(rest) > 0; {
 			k := rapid.IntRange(1, len(rest)).Draw(t, "batch")
 			c.Begin(stepAt)
-			c.Add(now, health.Batch{Requests: rest[:k]})
+			c.Add(now, health.Batch{Requests: rest[:k]}, false)
 			rest = rest[k:]
 			if tick, ok := c.Tick(now, health.Sides{}); ok {
 				got.GreenRequests, got.GreenErrors = got.GreenRequests+tick.GreenRequests, got.GreenErrors+tick.GreenErrors
@@ -264,8 +272,8 @@ func TestCountingAllocatesNothing(t *testing.T) {
 	c, now := health.Counter{Lag: lag}, stepAt.Add(20*time.Second)
 	c.Begin(stepAt)
 	if allocations := testing.AllocsPerRun(100, func() {
-		c.Add(now, tail.batch)
-		c.Tick(now, health.Sides{Base: true, Canary: true})
+		c.Add(now, tail.batch, false)
+		c.Tick(now, health.Sides{DialsAt: stepAt, Base: true, Canary: true})
 	}); allocations > 0 {
 		t.Errorf("%v allocations a tick", allocations)
 	}
@@ -275,7 +283,7 @@ func BenchmarkLook(b *testing.B) {
 	_, e := busy()
 	b.ReportAllocs()
 	for b.Loop() {
-		e.Look(context.Background(), stepAt, health.Sides{Base: true, Canary: true})
+		e.Look(context.Background(), stepAt, health.Sides{DialsAt: stepAt, Base: true, Canary: true})
 	}
 }
 
@@ -301,7 +309,7 @@ func TestTheBudgetHoldsUntilTheEvidenceCarriesTheNextStep(t *testing.T) {
 		})
 		f.put(stepAt.Add(lag), true, tt.requests, 0)
 		f.put(stepAt.Add(lag), false, tt.requests, 0)
-		got := e.Look(context.Background(), stepAt, health.Sides{Base: true, Canary: true, Ahead: tt.ahead})
+		got := e.Look(context.Background(), stepAt, health.Sides{DialsAt: stepAt, Base: true, Canary: true, Ahead: tt.ahead})
 		if got.Verdict != tt.want {
 			t.Errorf("%d requests, %v ahead: %v (%s), want %v", tt.requests, tt.ahead, got.Verdict, got.Detail, tt.want)
 		}
@@ -316,8 +324,31 @@ func TestPromotedIsJudgedAlone(t *testing.T) {
 		f, e := newFed()
 		f.now = stepAt.Add(20 * time.Second)
 		f.put(stepAt.Add(lag), false, 200, failed)
-		if got := e.Look(context.Background(), stepAt, health.Sides{Base: true, Promoted: true}); got.Verdict != want {
+		if got := e.Look(context.Background(), stepAt, health.Sides{DialsAt: stepAt, Base: true, Promoted: true}); got.Verdict != want {
 			t.Errorf("%d of 200 failed: %v (%s), want %v", failed, got.Verdict, got.Detail, want)
+		}
+	}
+}
+
+// TestWhatFailedAtBlueBeforeThePromotionIsNotThePromotedVersions: the base side
+// changes hands, and while the dial acts nobody can tell whose request it was.
+func TestWhatFailedAtBlueBeforeThePromotionIsNotThePromotedVersions(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		canary bool
+		at     time.Time
+		want   health.Verdict
+	}{
+		{false, stepAt, health.Healthy},
+		{false, stepAt.Add(lag), health.Unhealthy},
+		{true, stepAt, health.Unhealthy},
+	} {
+		f, e := newFed()
+		f.now = stepAt.Add(20 * time.Second)
+		f.put(tt.at, tt.canary, 200, 100)
+		f.put(stepAt.Add(lag), false, 20, 0)
+		if got := e.Look(context.Background(), stepAt, health.Sides{DialsAt: stepAt, Base: true, Promoted: true}); got.Verdict != tt.want {
+			t.Errorf("canary %v at %v: %v (%s), want %v", tt.canary, tt.at, got.Verdict, got.Detail, tt.want)
 		}
 	}
 }
@@ -326,7 +357,7 @@ func TestPromotedIsJudgedAlone(t *testing.T) {
 // held against green for the rest of the shift.
 func TestASharedIncidentThatHealsIsForgiven(t *testing.T) {
 	t.Parallel()
-	both := health.Sides{Base: true, Canary: true}
+	both := health.Sides{DialsAt: stepAt, Base: true, Canary: true}
 	f, e := newFed()
 	look := func(failed int) health.Finding {
 		f.now = f.now.Add(15 * time.Second)
@@ -353,7 +384,7 @@ func TestPromotedIsMeasuredAgainAfterAGap(t *testing.T) {
 	for _, want := range []health.Verdict{health.Unknown, health.Unknown, health.Healthy} {
 		f.now = f.now.Add(time.Second)
 		f.put(f.now, false, 2, 0)
-		if got := e.Look(context.Background(), stepAt, health.Sides{Base: true, Promoted: true}); got.Verdict != want {
+		if got := e.Look(context.Background(), stepAt, health.Sides{DialsAt: stepAt, Base: true, Promoted: true}); got.Verdict != want {
 			t.Errorf("%v (%s), want %v", got.Verdict, got.Detail, want)
 		}
 	}
@@ -385,7 +416,7 @@ func TestAShareThatTheDialDoesNotExplain(t *testing.T) {
 		f.put(stepAt.Add(lag), true, tt.canary, 0)
 		f.put(stepAt.Add(lag), false, tt.base, 0)
 		f.batch.Sample = tt.sample
-		if got := e.Look(context.Background(), stepAt, health.Sides{Base: tt.asked < 1, Canary: true, Share: tt.asked}); got.Verdict != tt.want {
+		if got := e.Look(context.Background(), stepAt, health.Sides{DialsAt: stepAt, Base: tt.asked < 1, Canary: true, Share: tt.asked}); got.Verdict != tt.want {
 			t.Errorf("asked %v, canary %d, base %d: %v (%s), want %v", tt.asked, tt.canary, tt.base, got.Verdict, got.Detail, tt.want)
 		}
 	}

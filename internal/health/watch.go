@@ -55,8 +55,12 @@ type Watcher struct {
 	// probing, by Now; signals are asked each time. Zero: each time.
 	Every time.Duration
 	Now   func() time.Time
+	// Paced means that the requests must carry each next step by a budget of
+	// harm. What they carry, an alarm that cannot speak yet does not hold up.
+	Paced bool
 
 	step    time.Time
+	dials   time.Time // of the step: since when they stand
 	count   ProbeCount
 	asked   time.Time
 	askedOf question
@@ -74,11 +78,17 @@ type question struct {
 // own budget.
 func (w *Watcher) Judge(ctx context.Context, since time.Time, sides Sides) Assessment {
 	findings := slices.Clone(w.ask(ctx, since, sides))
+	for i := range findings {
+		if findings[i].lag > 0 {
+			findings[i] = findings[i].of(sides.DialsAt, w.Now())
+		}
+	}
 	for _, signal := range w.Signals {
 		findings = append(findings, signal.Look(ctx, since, sides))
 	}
 	w.answer(findings)
 	meet(findings, sides)
+	w.carry(findings, sides)
 	for i := range findings {
 		if findings[i].Shared && w.SharedIsBad {
 			findings[i].Verdict = Unhealthy
@@ -103,11 +113,29 @@ func (w *Watcher) answer(findings []Finding) {
 	}
 }
 
+// carry lets the requests of a paced step speak before the alarms can: they bound
+// what the next step may cost, and an alarm would come two steps later. Where
+// no step is ahead every alarm is waited for.
+func (w *Watcher) carry(findings []Finding, sides Sides) {
+	if !w.Paced || sides.Ahead <= 0 || !counted(findings) {
+		return
+	}
+	for i := range findings {
+		if f := &findings[i]; f.lag > 0 && !f.Until.IsZero() && f.Verdict == Unknown {
+			f.Verdict = Healthy
+		}
+	}
+}
+
+// counted tells whether the requests were counted and are well.
+func counted(findings []Finding) bool {
+	return slices.ContainsFunc(findings, func(f Finding) bool { return f.Source == requestSource && f.Verdict == Healthy })
+}
+
 // meet lets requests stand for probes: where so few meet a side that no probe
 // has, those counted in the access log show that it answers.
 func meet(findings []Finding, sides Sides) {
-	counted := slices.ContainsFunc(findings, func(f Finding) bool { return f.Source == requestSource && f.Verdict == Healthy })
-	if !sides.Canary || !counted {
+	if !sides.Canary || !counted(findings) {
 		return
 	}
 	for i := range findings {
@@ -118,11 +146,12 @@ func meet(findings []Finding, sides Sides) {
 	}
 }
 
-// ask reads the alarms and probes, where its time has come or the question is
-// another one.
+// ask reads the alarms and probes, where its time has come, the question is
+// another one, or an answer came too early to speak of these dials and no more
+// does.
 func (w *Watcher) ask(ctx context.Context, since time.Time, sides Sides) []Finding {
-	q := question{since, Sides{Base: sides.Base, Canary: sides.Canary}}
-	if w.Every > 0 && w.askedOf == q && w.Now().Sub(w.asked) < w.Every {
+	q := question{since, Sides{Base: sides.Base, Canary: sides.Canary, DialsAt: sides.DialsAt}}
+	if w.Every > 0 && w.askedOf == q && w.Now().Sub(w.asked) < w.Every && !w.overtaken(sides.DialsAt) {
 		return w.found
 	}
 	if w.Every > 0 {
@@ -141,6 +170,14 @@ func (w *Watcher) ask(ctx context.Context, since time.Time, sides Sides) []Findi
 		w.found = append(w.found, w.probedBlue(ctx, w.probe(ctx, since, sides)))
 	}
 	return w.found
+}
+
+// overtaken tells whether what was found was too early, and would not be now.
+func (w *Watcher) overtaken(dials time.Time) bool {
+	now := w.Now()
+	return slices.ContainsFunc(w.found, func(f Finding) bool {
+		return f.of(dials, w.asked).Verdict == Unknown && f.of(dials, now).Verdict == Healthy
+	})
 }
 
 // compared judges the alarms, and marks the red ones whose control at blue is
@@ -232,6 +269,9 @@ func (w *Watcher) forgiveNoMore(states []AlarmState) {
 func (w *Watcher) probe(ctx context.Context, since time.Time, sides Sides) Finding {
 	if !since.Equal(w.step) {
 		w.step, w.count = since, ProbeCount{}
+	}
+	if !sides.DialsAt.Equal(w.dials) { // who answered before is not who answers now; who failed, failed
+		w.dials, w.count.Canary, w.count.Base = sides.DialsAt, 0, 0
 	}
 	got := w.Prober.Probe(ctx, w.Requests)
 	w.count.Sent += got.Sent
