@@ -16,14 +16,14 @@ import (
 func TestTheBenchmarkPlaysTheDefaults(t *testing.T) {
 	t.Parallel()
 	type played struct {
-		Poll, Hold, LastBake float64 // seconds
-		Alpha, SLO, R0       float64
-		Slow                 time.Duration
-		Answers              string
+		Poll, Hold, LastBake, Effect float64 // seconds
+		Alpha, SLO, R0               float64
+		Slow                         time.Duration
+		Answers                      string
 	}
 	c := config.Defaults()
-	same(t, "defaults", played{bench.Poll, bench.HoldTimeout, bench.LastBake, bench.Alpha, bench.SLO, bench.Tolerated, 0, "evidence"}, played{
-		c.Evidence.Poll.Seconds(), c.Shift.HoldTimeout.Seconds(), c.Shift.Bake.Seconds(), c.Evidence.Alpha, c.Evidence.SLO, c.Evidence.ToleratedRatio,
+	same(t, "defaults", played{bench.Poll, bench.HoldTimeout, bench.LastBake, bench.Effect, bench.Alpha, bench.SLO, bench.Tolerated, 2 * time.Second, "evidence"}, played{
+		c.Evidence.Poll.Seconds(), c.Shift.HoldTimeout.Seconds(), c.Shift.Bake.Seconds(), c.Evidence.Lag.Seconds(), c.Evidence.Alpha, c.Evidence.SLO, c.Evidence.ToleratedRatio,
 		c.Evidence.Slow, c.Shift.OnCountAlarm,
 	})
 	w := newWorld(t)

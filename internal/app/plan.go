@@ -84,7 +84,7 @@ func (a *App) policy(plan cutover.Plan) evidence.Policy {
 	e := a.Config.Evidence
 	p := evidence.Policy{Alpha: e.Alpha, R0: e.ToleratedRatio, P0: e.SLO, Probes: true, Alarms: a.requestsAnswer(), Ticks: max(1, int(plan.Length(0)/max(plan.Poll, time.Second)))}
 	if e.Slow > 0 {
-		p.Slow = 0.01 // the limit is to be blue's 99th percentile
+		p.Slow = evidence.SlowShare
 	}
 	return p
 }

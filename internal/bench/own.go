@@ -13,7 +13,7 @@ const (
 	Ours       = "tapctl budget ramp"
 	oursFast   = Ours + ", 2 minutes"
 	oursCoarse = Ours + ", canary dial alone"
-	oursSlow   = Ours + ", evidence.slow"
+	oursErrors = Ours + ", no latency"
 	oursAlarms = Ours + ", count alarms decide"
 )
 
@@ -24,6 +24,7 @@ const (
 	Alpha       = 0.01
 	SLO         = 0.01
 	Tolerated   = 1.5 // ratio of green's rate to blue's
+	Effect      = 10  // evidence.lag: until dials that stand act
 	HoldTimeout = 600 // without a step, until it goes back
 	LastBake    = 300 // of the last weight
 
@@ -77,7 +78,7 @@ func dialBinds(rps int) bool {
 
 // style is how a variant differs.
 type style struct {
-	slow     bool // latency is judged: evidence.slow is set
+	errors   bool // no latency is judged: evidence.slow is 0
 	ramped   bool // it takes any weight the budget allows, and not the plan's next
 	alarms   bool // an alarm that counts decides by itself
 	lastBake int
@@ -103,19 +104,19 @@ type budgeted struct {
 	shared    int // second until which a fault of both sides is held for
 }
 
-// judging is what tapctl asks of a release: errors, probes, what alarms count,
-// and latency where it is told to share one percent.
-func judging(w World, s style) evidence.Policy {
+// judging is what tapctl asks of a release: errors, latency, probes and what
+// alarms count share one percent.
+func judging(s style) evidence.Policy {
 	policy := evidence.Policy{Alpha: Alpha, R0: Tolerated, P0: SLO, Probes: true, Alarms: !s.alarms, Ticks: plannedTicks}
-	if s.slow {
-		policy.Slow = w.Slow
+	if !s.errors {
+		policy.Slow = evidence.SlowShare
 	}
 	return policy
 }
 
 func startBudget(s style, lags func(World) Lags, budget func(World) ramp.Budget) func(World, *dice) decider {
 	return func(w World, d *dice) decider {
-		policy, b := judging(w, s), budget(w)
+		policy, b := judging(s), budget(w)
 		return &budgeted{
 			style: s, world: w, dice: d, preflight: evidence.NewPreflight(policy), judge: evidence.NewJudge(policy),
 			suspicion: evidence.NewSuspicion(policy, policy.P0), budget: b, lag: lags(w).Telemetry,
@@ -158,7 +159,7 @@ func (p *budgeted) decide(t int, seen *history) decision {
 	case p.weight == 1:
 		return decision{weight: 1, promoted: t >= p.changed+p.lastBake}
 	}
-	evidenceSoFar := ramp.Seen{Counts: seen.window(p.began, t-p.lag).evidence(), Fresh: seen.window(p.changed, t-p.lag).greenN}
+	evidenceSoFar := ramp.Seen{Counts: seen.window(p.began, t-p.lag).evidence(), Fresh: seen.window(p.changed+Effect, t-p.lag).greenN}
 	next, _ := p.budget.Next(p.weight, evidenceSoFar)
 	if planned := min(1, p.budget.Growth*p.weight); !p.ramped && next < planned*(1-planSlack) {
 		return decision{weight: p.weight} // a plan's step is taken whole, or waited for
@@ -216,7 +217,7 @@ func (p *budgeted) probe(t int) decision {
 	}
 }
 
-// Own are tapctl's policies: the one it has, with latency judged, with alarms
+// Own are tapctl's policies: the one it has, without latency, with alarms
 // that decide, a faster ramp, and one dial alone.
 func Own() []Policy {
 	const source = "internal/ramp and internal/evidence, by the defaults of internal/config; log lag assumed 5 s, canary percent 5 s"
@@ -224,8 +225,8 @@ func Own() []Policy {
 		return Policy{Name: name, Source: source, Undo: stageUpdate, Own: true, tick: 1, compares: true, start: startBudget(s, lagsOf, budget)}
 	}
 	usual := style{lastBake: LastBake, hold: HoldTimeout}
-	latency, alarms := usual, usual
-	latency.slow, alarms.alarms = true, true
+	errors, alarms := usual, usual
+	errors.errors, alarms.alarms = true, true
 	coarse := func(w World) ramp.Budget {
 		b := standard(w)
 		b.Grain, b.Least = canaryGrain, canaryGrain
@@ -233,7 +234,7 @@ func Own() []Policy {
 	}
 	return []Policy{
 		own(oursFast, style{ramped: true, lastBake: fastBake, begun: rampMost}, func(w World) ramp.Budget { return standard(w).Within(2 * time.Minute) }),
-		own(oursAlarms, alarms, standard), own(oursSlow, latency, standard), own(oursCoarse, usual, coarse), own(Ours, usual, standard),
+		own(oursAlarms, alarms, standard), own(oursErrors, errors, standard), own(oursCoarse, usual, coarse), own(Ours, usual, standard),
 	}
 }
 

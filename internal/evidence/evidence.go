@@ -185,7 +185,11 @@ type Absolute struct {
 // absoluteFactors times p0 are the failure rates bet on, up to 95 percent.
 var absoluteFactors = []float64{2, 3, 5, 10, 30, 100, 300}
 
-const absoluteMax = 0.95
+const (
+	absoluteMax = 0.95
+	// absoluteMost is the largest rate that leaves something to bet on.
+	absoluteMost = absoluteMax / 2.01
+)
 
 // NewAbsolute tolerates a failure rate of p0, above 0 and below 0.475.
 func NewAbsolute(p0 float64) *Absolute {

@@ -187,8 +187,11 @@ func TestJudgeSeesASlowGreen(t *testing.T) {
 	if finding, at, why := play(0.1, 0.01, 0.1, 100); finding != evidence.Bad || at < 5 || at > 15 || !strings.Contains(why, "is slow") {
 		t.Errorf("slow green: %v after %d s (%s), want bad after about 9", finding, at, why)
 	}
-	if finding, _, why := play(0.1, 0.1, 0.1, 100); finding != evidence.Shared {
-		t.Errorf("both slow: %v (%s), want shared", finding, why)
+	if finding, _, why := play(0.1, 0.1, 0.1, 100); finding != evidence.Fine {
+		t.Errorf("as slow as blue: %v (%s)", finding, why)
+	}
+	if finding, at, why := play(0.3, 0.1, 0.1, 100); finding != evidence.Bad || !strings.Contains(why, "is slow more than 1.5 times") {
+		t.Errorf("slower than a slow blue: %v after %d s (%s), want bad", finding, at, why)
 	}
 	if finding, _, why := play(0.01, 0.01, 0.1, 1000); finding != evidence.Fine {
 		t.Errorf("as fast as ever: %v (%s)", finding, why)
@@ -198,6 +201,40 @@ func TestJudgeSeesASlowGreen(t *testing.T) {
 	}
 	if finding, _, why := play(0.0145, 0.01, 1, 10_000); finding != evidence.Fine {
 		t.Errorf("slower than blue within what is tolerated, no control: %v (%s)", finding, why)
+	}
+}
+
+// TestWhatBlueAlwaysExceededIsNotHeldAgainstGreen: the limit is no percentile of
+// blue, which may be slower than it one time in ten. What blue has shown stays
+// the measure once blue is gone; without blue it is the policy.
+func TestWhatBlueAlwaysExceededIsNotHeldAgainstGreen(t *testing.T) {
+	t.Parallel()
+	play := func(blue, greenAlone float64) (evidence.Finding, string) {
+		p := evidence.DefaultPolicy(0.003, 600)
+		p.Slow = 0.01
+		judge := evidence.NewJudge(p)
+		finding := evidence.Fine
+		for tick := range 600 {
+			c, weight := evidence.Counts{GreenRequests: 100, GreenSlow: 100 * blue, BlueRequests: 900, BlueSlow: 900 * blue}, 0.1
+			if tick >= 300 {
+				c, weight = evidence.Counts{GreenRequests: 1000, GreenSlow: 1000 * greenAlone}, 1
+			}
+			if finding = max(finding, judge.Add(c, weight)); finding == evidence.Bad {
+				break
+			}
+		}
+		return finding, judge.Why()
+	}
+	for _, tt := range []struct {
+		blue, green float64
+		want        evidence.Finding
+	}{
+		{0.1, 0.1, evidence.Fine}, {0.1, 0.2, evidence.Fine}, {0.1, 0.5, evidence.Bad},
+		{0.001, 0.014, evidence.Fine}, {0.001, 0.05, evidence.Bad},
+	} {
+		if got, why := play(tt.blue, tt.green); got != tt.want {
+			t.Errorf("%v of blue's slow, alone %v of green's: %v (%s), want %v", tt.blue, tt.green, got, why, tt.want)
+		}
 	}
 }
 

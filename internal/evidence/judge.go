@@ -16,9 +16,10 @@ type Policy struct {
 	// P0 is the tolerated absolute failure rate: the SLO, or a multiple of
 	// what blue had before the release.
 	P0 float64
-	// Slow is the share of blue's requests slower than the limit that was fixed
-	// before the release: 0.01 where the limit is blue's 99th percentile. Zero
-	// leaves latency alone. R0 times this is tolerated.
+	// Slow is the share of requests that may be slower than the limit: 0.01 where
+	// it is a 99th percentile. Zero leaves latency alone. While blue is there
+	// green is held against it; later R0 times this is tolerated, or more where
+	// blue has shown more.
 	Slow float64
 	// Probes sets a share of Alpha aside for a Preflight.
 	Probes bool
@@ -28,6 +29,9 @@ type Policy struct {
 	// detectors pay for it once, logarithmically.
 	Ticks int
 }
+
+// SlowShare is Policy.Slow where nobody knows better.
+const SlowShare = 0.01
 
 // DefaultPolicy judges errors alone: one percent, and half as many again as
 // blue is tolerated.
@@ -79,9 +83,13 @@ const (
 // metric is the four tests of one kind of badness.
 type metric struct {
 	relative *Relative
+	// absolute is nil where the rate it holds green against is not fixed yet: a
+	// limit of latency knows no blue, and what blue has always exceeded is no
+	// fault of green. Blue's own rate is taken when blue is about to go.
 	absolute *Absolute
 	p0       float64
 	verb     string
+	blue     sides // all that blue has shown
 }
 
 // Judge runs four tests side by side for each metric: relative and absolute,
@@ -97,10 +105,9 @@ type Judge struct {
 
 // NewJudge starts without evidence.
 func NewJudge(p Policy) *Judge {
-	j := &Judge{policy: p, level: at(p.TestAlpha(), float64(p.Ticks)), metrics: []metric{{NewRelative(p.R0), NewAbsolute(p.P0), p.P0, "fails"}}}
+	j := &Judge{policy: p, level: at(p.TestAlpha(), float64(p.Ticks)), metrics: []metric{{relative: NewRelative(p.R0), absolute: NewAbsolute(p.P0), p0: p.P0, verb: "fails"}}}
 	if p.Slow > 0 {
-		p0 := p.R0 * p.Slow
-		j.metrics = append(j.metrics, metric{NewRelative(p.R0), NewAbsolute(p0), p0, "is slow"})
+		j.metrics = append(j.metrics, metric{relative: NewRelative(p.R0), p0: p.R0 * p.Slow, verb: "is slow"})
 	}
 	return j
 }
@@ -110,7 +117,9 @@ func NewJudge(p Policy) *Judge {
 // stays. Each incident spends the absolute tests' alpha once more.
 func (j *Judge) Forgive() {
 	for i := range j.metrics {
-		j.metrics[i].absolute = NewAbsolute(j.metrics[i].p0)
+		if m := &j.metrics[i]; m.absolute != nil {
+			m.absolute = NewAbsolute(m.p0)
+		}
 	}
 }
 
@@ -132,7 +141,13 @@ func (j *Judge) Add(c Counts, weight float64) Finding {
 			s.greenBad, s.blueBad = c.GreenSlow, c.BlueSlow
 		}
 		m.relative.add(s)
-		m.absolute.add(s.green, s.greenBad)
+		m.blue.blue, m.blue.blueBad = m.blue.blue+s.blue, m.blue.blueBad+s.blueBad
+		if m.absolute == nil && weight > controlShare {
+			m.fix(j.policy)
+		}
+		if m.absolute != nil {
+			m.absolute.add(s.green, s.greenBad)
+		}
 		said, why := m.judge(j.level)
 		if why == tooOften && weight <= controlShare && j.control {
 			said = Shared
@@ -144,6 +159,18 @@ func (j *Judge) Add(c Counts, weight float64) Finding {
 	return finding
 }
 
+// breath is how many times its average a rate may reach at times.
+const breath = 2
+
+// fix takes the rate that green is held against from now on: what the policy
+// tolerates, or R0 times what blue is known to reach at times.
+func (m *metric) fix(p Policy) {
+	if m.blue.blue > 0 {
+		m.p0 = min(absoluteMost, max(m.p0, breath*p.R0*UpperBound(m.blue.blueBad, m.blue.blue, p.TestAlpha())))
+	}
+	m.absolute = NewAbsolute(m.p0)
+}
+
 func (m *metric) judge(l level) (Finding, cause) {
 	now, late := m.relative.reaches(l)
 	switch {
@@ -151,6 +178,8 @@ func (m *metric) judge(l level) (Finding, cause) {
 		return Bad, worse
 	case late:
 		return Bad, worseLately
+	case m.absolute == nil:
+		return Fine, none
 	}
 	if now, late = m.absolute.reaches(l); now || late {
 		return Bad, tooOften

@@ -161,21 +161,61 @@ func blamed(seed uint64, alpha float64) bool {
 	return false
 }
 
+// blamedAsSlow plays a release of a green that is slow as often as is tolerated,
+// at a limit that nobody chose by blue: blue exceeds it in 0.05 to 20 of a
+// hundred answers, at times twice as often.
+func blamedAsSlow(seed uint64, alpha float64) bool {
+	rng := rand.New(rand.NewPCG(seed, 0x510))
+	const length = 40
+	policy := evidence.Policy{Alpha: alpha, R0: 1 + rng.Float64(), P0: 0.1, Slow: 0.01, Ticks: length}
+	base := 0.0005 * math.Pow(400, rng.Float64())
+	judge := evidence.NewJudge(policy)
+	first := math.Pow(10, -3*rng.Float64())
+	for tick := range length {
+		p := base * (1 + 0.5*math.Sin(float64(tick)/5))
+		if tick%16 == 7 {
+			p = 2 * base
+		}
+		weight := min(1, first*math.Pow(1/first, float64(tick)/30)) // to 1, and there for a while
+		requests := 1 + rng.IntN(400)
+		green := min(requests, int(float64(requests)*weight+rng.Float64()))
+		if tick == 0 {
+			green = min(green, requests/2) // a shift begins with blue
+		}
+		c := evidence.Counts{GreenRequests: float64(green), BlueRequests: float64(requests - green)}
+		c.GreenSlow, c.BlueSlow = binomial(rng, green, policy.R0*p), binomial(rng, requests-green, p)
+		if judge.Add(c, weight) == evidence.Bad {
+			return true
+		}
+	}
+	return false
+}
+
 func TestHealthyReleasesAreRarelyBlamed(t *testing.T) {
 	t.Parallel()
+	for name, play := range map[string]func(uint64, float64) bool{"failures": blamed, "slowness": blamedAsSlow} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			blames(t, play)
+		})
+	}
+}
+
+// blames plays the releases and holds the share of them that are blamed against
+// alpha.
+func blames(t *testing.T, play func(seed uint64, alpha float64) bool) {
 	const alpha = 0.05
 	runs := *releases
 	if testing.Short() {
 		runs /= 10
 	}
-	var next, hits atomic.Int64
-	var first atomic.Int64
+	var next, hits, first atomic.Int64
 	first.Store(-1)
 	var workers sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
 			for seed := next.Add(1) - 1; seed < int64(runs); seed = next.Add(1) - 1 {
-				if blamed(uint64(seed), alpha) {
+				if play(uint64(seed), alpha) {
 					hits.Add(1)
 					first.CompareAndSwap(-1, seed)
 				}

@@ -76,7 +76,7 @@ func (s *Suspicion) tolerated() float64 {
 	case s.p0 > 0:
 		return s.p0
 	case s.blue.blue > 0:
-		return min(absoluteMax/2.01, s.r0*UpperBound(s.blue.blueBad, s.blue.blue, s.alpha))
+		return min(absoluteMost, s.r0*UpperBound(s.blue.blueBad, s.blue.blue, s.alpha))
 	default:
 		return 0
 	}

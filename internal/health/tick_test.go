@@ -38,7 +38,9 @@ func newRunning() *running {
 	return r
 }
 
-func (r *running) Drain() health.Batch { return health.Batch{Requests: r.requests, Source: "live tail"} }
+func (r *running) Drain() health.Batch {
+	return health.Batch{Requests: r.requests, Source: "live tail"}
+}
 
 // tick is two seconds, and look a look at them with the answer that an alarm
 // asks for.

@@ -66,7 +66,7 @@ func Scenarios(rate float64, at cutover.Percent) []Scenario {
 		{Name: "bad-code", About: "green is bad for its first user, which no probe sees", Fault: Fault{Kind: Errors, Rate: rate},
 			Config: with(paced, "probe.count", "1", "probe.max_failures", "1000"), Ends: back, Forecast: true},
 		{Name: "slow", About: "green answers late", Fault: Fault{Kind: Slow, Rate: 1, Late: 2500 * time.Millisecond},
-			Config: with(paced, "evidence.slow", "1s"), Ends: back},
+			Config: paced, Ends: back},
 		{Name: "bad-region", About: "green's region is lost in the middle of a shift", Fault: Fault{Kind: Down, Rate: 1}, At: at, Ends: []string{"rolled_back", "uncertain"}},
 		{Name: "shared-incident", About: "both sides fail for a while: green is not to blame, and not to be promoted meanwhile",
 			Fault: Fault{Kind: Errors, Rate: rate, Both: true}, At: at, For: 3 * time.Minute, Config: map[string]any{"shift.hold_timeout": "20m"},
