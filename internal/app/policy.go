@@ -2,7 +2,9 @@ package app
 
 import (
 	"context"
+	"errors"
 
+	"github.com/tapctl/tapctl/internal/awsapi"
 	"github.com/tapctl/tapctl/internal/infra"
 )
 
@@ -24,7 +26,8 @@ func (a *App) ShiftPolicy(ctx context.Context) (PolicyReport, string, error) {
 }
 
 // DeployPolicy is the role of the jobs that provision. Nothing need be there
-// yet but the hosted zone.
+// yet but the hosted zone; what is there makes it narrower, see
+// infra.DeployPolicy.
 func (a *App) DeployPolicy(ctx context.Context) (PolicyReport, string, error) {
 	account, err := a.Clients.Account(ctx, a.Config.TargetRegion)
 	if err != nil {
@@ -34,5 +37,13 @@ func (a *App) DeployPolicy(ctx context.Context) (PolicyReport, string, error) {
 	if err != nil {
 		return PolicyReport{}, "", refused(err)
 	}
-	return PolicyReport{Policy: infra.DeployPolicy(a.Config, account, zone)}, account, nil
+	top, err := a.findTopology(ctx)
+	if err != nil && !errors.Is(err, awsapi.ErrNoTopology) {
+		return PolicyReport{}, "", refused(err)
+	}
+	policy, err := infra.DeployPolicy(a.Config, account, zone, top.Keys)
+	if err != nil {
+		return PolicyReport{}, "", refused(err)
+	}
+	return PolicyReport{Policy: policy}, account, nil
 }

@@ -146,25 +146,36 @@ func weights(ts *testscript.TestScript, neg bool, args []string) {
 // users do, and wants this status every time (or, with !, never).
 func get(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, len(args) == 4, "[!] get HOST PATH STATUS TIMES")
+	fetch(ts, neg, "127.0.0.1", args)
+}
+
+// getFrom is get from another address of 127/8, all of which are this machine.
+func getFrom(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, len(args) == 5, "[!] getfrom ADDRESS HOST PATH STATUS TIMES")
+	fetch(ts, neg, args[0], args[1:])
+}
+
+func fetch(ts *testscript.TestScript, neg bool, from string, args []string) {
 	pem, err := os.ReadFile(ts.Getenv("TAPCTL_AWS_CA_BUNDLE"))
 	ts.Check(err)
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem)
 	times, err := strconv.Atoi(args[3])
 	ts.Check(err)
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
 	for range times {
 		address := net.JoinHostPort(ask(ts, args[0]), ts.Getenv("TAPCTL_AWS_HTTPS_PORT"))
 		client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
 			DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: args[0]},
 			DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-				return (&net.Dialer{}).DialContext(ctx, network, address)
+				return dialer.DialContext(ctx, network, address)
 			},
 		}}
 		response, err := client.Get("https://" + args[0] + args[1])
 		ts.Check(err)
 		response.Body.Close() //nolint:errcheck // Non-fatal: only the status counts.
 		if got := fmt.Sprint(response.StatusCode); (got == args[2]) == neg {
-			ts.Fatalf("%s%s: %s, want %s", args[0], args[1], response.Status, args[2])
+			ts.Fatalf("%s%s from %s: %s, want %s", args[0], args[1], from, response.Status, args[2])
 		}
 	}
 }

@@ -21,10 +21,10 @@ import (
 var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"exitcode": exitcode, "oneerror": oneerror, "json": jsonFields, "pick": pick, "normal": normal, "lastevent": lastEvent,
 	"start": start, "await": await, "signal": signal, "finish": finish, "until": until,
-	"localenv": localenv, "ports": ports, "dns": dnsShare, "weights": weights, "world": world, "get": get, "changed": changed,
+	"localenv": localenv, "ports": ports, "dns": dnsShare, "weights": weights, "world": world, "get": get, "getfrom": getFrom, "changed": changed,
 	"left": left, "website": website, "object": object, "nowhere": nowhere, "planted": planted, "detach": detach, "records": records, "versions": versions, "harms": harms,
 	"site": site, "plain": plain, "halfway": halfway,
-	"role": role, "assume": assume, "used": used, "blink": blink,
+	"role": role, "statehome": stateHome, "assume": assume, "used": used, "blink": blink,
 }
 
 // want ends the script where its line cannot be understood.

@@ -15,6 +15,9 @@ import (
 	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -66,10 +69,14 @@ func rights(ts *testscript.TestScript, document map[string]any) []right {
 		operators, _ := s["Condition"].(map[string]any)
 		for operator, keys := range operators {
 			for key, values := range keys.(map[string]any) {
+				other := "none"
+				if operator == "Bool" { // which knows two values alone
+					other = "false"
+				}
 				if list, many := values.([]any); many && operator != "Null" {
-					take(sid, list, "none")
+					take(sid, list, other)
 				} else if operator != "Null" {
-					keys.(map[string]any)[key] = "none"
+					keys.(map[string]any)[key] = other
 					all = append(all, right{sid, values.(string), encoded(ts, document)})
 					keys.(map[string]any)[key] = values
 				}
@@ -225,6 +232,23 @@ func deniedBy(ts *testscript.TestScript, text string, use localaws.RoleUse) (fou
 		}
 	}
 	return found
+}
+
+// stateHome makes a bucket for Pulumi's state, and a key with an alias for its
+// secrets, as an account has them before tapctl comes.
+func stateHome(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, !neg && len(args) == 3, "statehome REGION BUCKET ALIAS")
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	cfg := account(ctx, ts, args[0])
+	_, err := s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }).CreateBucket(ctx, &s3.CreateBucketInput{
+		Bucket: &args[1], CreateBucketConfiguration: &s3types.CreateBucketConfiguration{LocationConstraint: s3types.BucketLocationConstraint(args[0])},
+	})
+	ts.Check(err)
+	key, err := kms.NewFromConfig(cfg).CreateKey(ctx, &kms.CreateKeyInput{})
+	ts.Check(err)
+	_, err = kms.NewFromConfig(cfg).CreateAlias(ctx, &kms.CreateAliasInput{AliasName: &args[2], TargetKeyId: key.KeyMetadata.KeyId})
+	ts.Check(err)
 }
 
 // blink takes an alarm's state away until its next evaluation: it changed, and

@@ -78,6 +78,10 @@ func (b *base) accountRole() error {
 	return nil
 }
 
+// keyPurpose is in the tags of the keys, by which a CI role knows them before
+// they are.
+const keyPurpose = "encryption of the table and the logs"
+
 // customerKeys are one key a region: DynamoDB cannot use another region's.
 func (b *base) customerKeys() error {
 	outputs := pulumi.StringMap{}
@@ -91,7 +95,7 @@ func (b *base) customerKeys() error {
 			EnableKeyRotation:    pulumi.Bool(true),
 			DeletionWindowInDays: pulumi.Int(30),
 			Policy:               pulumi.String(policy),
-			Tags:                 b.tags("encryption of the table and the logs"),
+			Tags:                 b.tags(keyPurpose),
 		}, b.in(region)...)
 		if err != nil {
 			return err

@@ -101,7 +101,9 @@ func GitHubTrust(account, repository, environment string) Document {
 // restrict by name is restricted to the environment's names. What tapctl and
 // the embedded AWS's provider ask is proven to be in it; the rest, for Pulumi's
 // own provider and for updates, is listed as unverified in docs/assumptions.md.
-func DeployPolicy(c config.Config, account, zoneID string) Document {
+// keys are the ARNs of the customer keys by region; none before the first
+// deploy, when the keys can be told by their tags alone.
+func DeployPolicy(c config.Config, account, zoneID string, keys map[string]string) (Document, error) {
 	d := deployRights{prefix: c.StackPrefix(), name: c.Name("*"), account: account, regions: []string{c.SourceRegion, c.TargetRegion}}
 	statements := []statement{
 		allow("Roles", []string{d.global("iam", "role/"+d.name)},
@@ -140,7 +142,11 @@ func DeployPolicy(c config.Config, account, zoneID string) Document {
 			"secretsmanager:CreateSecret", "secretsmanager:DescribeSecret", "secretsmanager:UpdateSecret", "secretsmanager:DeleteSecret", "secretsmanager:PutSecretValue",
 			"secretsmanager:GetResourcePolicy", "secretsmanager:ReplicateSecretToRegions", "secretsmanager:RemoveRegionsFromReplication", "secretsmanager:TagResource", "secretsmanager:UntagResource"),
 	}
-	return document(append(statements, d.rest(zoneID)...)...)
+	statements = append(statements, d.rest(zoneID)...)
+	statements = append(statements, d.customerKeys(c, keys)...)
+	statements = append(statements, d.adopted(c)...)
+	state, err := d.state(c.Infra)
+	return document(append(statements, state...)...), err
 }
 
 // deployRights are the names of one environment.
@@ -195,15 +201,11 @@ func (d deployRights) rest(zoneID string) []statement {
 		// or any at all.
 		allow("Unnamed", []string{"*"},
 			"route53:ListHostedZonesByName", "route53:CreateHealthCheck",
-			"kms:CreateKey", "kms:ListAliases", "acm:RequestCertificate", "logs:DescribeLogGroups",
+			"kms:ListAliases", "acm:RequestCertificate", "logs:DescribeLogGroups",
 			"cloudwatch:DescribeAlarms", "cloudwatch:DescribeAlarmHistory", "cloudwatch:GetMetricData", "lambda:GetAccountSettings"),
 		allow("HealthChecks", []string{"arn:aws:route53:::healthcheck/*"},
 			"route53:GetHealthCheck", "route53:UpdateHealthCheck", "route53:DeleteHealthCheck", "route53:ChangeTagsForResource", "route53:ListTagsForResource"),
 		allow("Certificates", d.regional("acm", "certificate/*"),
 			"acm:DescribeCertificate", "acm:DeleteCertificate", "acm:AddTagsToCertificate", "acm:ListTagsForCertificate"),
-		allow("Keys", d.regional("kms", "key/*", "alias/"+d.name),
-			"kms:DescribeKey", "kms:GetKeyPolicy", "kms:PutKeyPolicy", "kms:GetKeyRotationStatus", "kms:EnableKeyRotation", "kms:ScheduleKeyDeletion",
-			"kms:TagResource", "kms:UntagResource", "kms:ListResourceTags", "kms:CreateAlias", "kms:UpdateAlias", "kms:DeleteAlias", "kms:CreateGrant",
-			"kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"),
 	}
 }

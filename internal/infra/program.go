@@ -87,11 +87,11 @@ const InitialCanary = 10
 
 // tags are the three tags every resource carries.
 func (in Input) tags(purpose string) pulumi.StringMap {
-	return pulumi.StringMap{
-		"Owner":       pulumi.String(in.Config.Owner),
-		"Purpose":     pulumi.String(in.Config.Purpose + ": " + purpose),
-		"Environment": pulumi.String(in.Config.Environment),
-	}
+	return pulumi.ToStringMap(tagsOf(in.Config, purpose))
+}
+
+func tagsOf(c config.Config, purpose string) map[string]string {
+	return map[string]string{"Owner": c.Owner, "Purpose": c.Purpose + ": " + purpose, "Environment": c.Environment}
 }
 
 // provider is an explicit provider for one region: a default provider would

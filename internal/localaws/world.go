@@ -42,7 +42,11 @@ func (s *Server) newWorld() *world {
 	w.cancel = cancel
 	log, seed := s.log, s.options.Seed
 	var keys *kms.Service
-	identity := iam.New(iam.Options{Log: log, Clock: s.clock, KeyPolicy: func(id string) (string, string, bool) { return keys.PolicyOf(id) }})
+	identity := iam.New(iam.Options{
+		Log: log, Clock: s.clock,
+		KeyPolicy:  func(id string) (string, string, bool) { return keys.PolicyOf(id) },
+		KeyContext: func(id string) map[string][]string { return keys.ContextOf(id) },
+	})
 	metrics := cloudwatch.New(cloudwatch.Options{Log: log, Clock: s.clock, Authorize: identity.Authorize})
 	keys = kms.New(kms.Options{Log: log, Clock: s.clock, Authorize: identity.Authorize})
 	groups := logs.New(logs.Options{

@@ -147,6 +147,10 @@ func (s *Service) useKey(ctx context.Context, call wire.Call, key, region, table
 		"kms:encryptioncontextkeys":                       {"aws:dynamodb:tableName", "aws:dynamodb:subscriberId"},
 	}
 	for _, action := range actions {
+		if action == "CreateGrant" { // by DynamoDB, for its own use of the key
+			keys = maps.Clone(keys)
+			keys["kms:grantisforawsresource"] = []string{"true"}
+		}
 		if err := s.ask(ctx, call, "kms:"+action, keyARN(region, key), keys); err != nil {
 			e := wire.AsError(err)
 			return wire.Errorf(http.StatusBadRequest, e.Code, "KMS key access denied error: %s", e.Message)

@@ -2,6 +2,7 @@ package iam
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"strings"
 
@@ -12,6 +13,10 @@ import (
 // KeyPolicy is what IAM needs of a KMS key: the ARN that the id, ARN or alias
 // leads to, and its policy. ok is false where there is no such key.
 type KeyPolicy func(keyID string) (keyARN, document string, ok bool)
+
+// KeyContext is what conditions can ask of a KMS key, by its ARN or alias: the
+// tags it has and the aliases that lead to it. Names are in lower case.
+type KeyContext func(keyID string) map[string][]string
 
 // The rights of Amazon's own managed keys (alias/aws/...) come with the
 // services they belong to, never from the account's policies.
@@ -155,7 +160,13 @@ func denied(format string, args ...any) *wire.Error {
 }
 
 // decide answers one principal of the account, and writes down what was asked.
+// What a key is known by belongs to the question, whichever service asks.
 func (s *Service) decide(c caller, ask wire.Ask) error {
+	if s.options.KeyContext != nil && usesKey(ask) {
+		known := s.options.KeyContext(ask.Resource)
+		maps.Copy(known, ask.Keys)
+		ask.Keys = known
+	}
 	resource, err := s.judge(c, ask)
 	s.remember(c.role, Question{Action: ask.Action, Resource: resource, Keys: ask.Keys, Allowed: err == nil})
 	return err

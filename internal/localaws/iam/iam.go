@@ -28,6 +28,8 @@ type Options struct {
 	Clock clock.Clock
 	// KeyPolicy reads the policies of KMS keys; nil: there are no keys.
 	KeyPolicy KeyPolicy
+	// KeyContext reads their tags and aliases; nil: they have none.
+	KeyContext KeyContext
 }
 
 // Service is the account's roles and sessions. IAM is global.

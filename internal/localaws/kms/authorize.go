@@ -12,17 +12,52 @@ import (
 // PolicyOf is the ARN and the policy of the key that an ARN of a key or alias
 // leads to. ok is false where there is none.
 func (s *Service) PolicyOf(arn string) (keyARN, document string, ok bool) {
-	parts := strings.SplitN(arn, ":", 6)
-	if len(parts) != 6 {
-		return "", "", false
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	k, err := s.region(parts[3]).find(s.options.Clock.Now(), arn)
-	if err != nil {
+	k, _ := s.byARN(arn)
+	if k == nil {
 		return "", "", false
 	}
 	return k.arn, k.policy, true
+}
+
+// ContextOf are the condition keys that belong to the key itself, whoever asks
+// for it and how: its tags and its aliases. Empty where there is no such key.
+// AWS takes up to five minutes to notice a change of either; here it is seen
+// at once.
+// https://docs.aws.amazon.com/kms/latest/developerguide/abac.html
+func (s *Service) ContextOf(arn string) map[string][]string {
+	keys := map[string][]string{}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k, r := s.byARN(arn)
+	if k == nil {
+		return keys
+	}
+	for name, value := range k.tags {
+		keys["aws:resourcetag/"+strings.ToLower(name)] = []string{value}
+	}
+	for _, alias := range slices.Sorted(maps.Keys(r.aliases)) {
+		if r.aliases[alias] == k.id {
+			keys["kms:resourcealiases"] = append(keys["kms:resourcealiases"], alias)
+		}
+	}
+	return keys
+}
+
+// byARN is the key that an ARN of a key or alias leads to, with its region, or
+// nil. The lock is held.
+func (s *Service) byARN(arn string) (*key, *region) {
+	parts := strings.SplitN(arn, ":", 6)
+	if len(parts) != 6 {
+		return nil, nil
+	}
+	r := s.region(parts[3])
+	k, err := r.find(s.options.Clock.Now(), arn)
+	if err != nil {
+		return nil, nil
+	}
+	return k, r
 }
 
 // authorize asks for an operation on each resource that it touches. The lock
@@ -40,10 +75,25 @@ func (s *Service) authorize(ctx context.Context, operation string, in input) err
 	if len(in.EncryptionContext) > 0 {
 		keys["kms:encryptioncontextkeys"] = slices.Sorted(maps.Keys(in.EncryptionContext))
 	}
+	for _, t := range in.Tags {
+		keys["aws:requesttag/"+strings.ToLower(t.TagKey)] = []string{t.TagValue}
+		keys["aws:tagkeys"] = append(keys["aws:tagkeys"], t.TagKey)
+	}
+	if operation == "UntagResource" {
+		keys["aws:tagkeys"] = in.TagKeys
+	}
+	ask := func(operation, resource string) error {
+		return s.options.Authorize(ctx, wire.Ask{AccessKeyID: call.AccessKeyID, Action: "kms:" + operation, Resource: resource, Keys: keys})
+	}
 	for _, resource := range s.resources(call, operation, in) {
-		if err := s.options.Authorize(ctx, wire.Ask{AccessKeyID: call.AccessKeyID, Action: "kms:" + operation, Resource: resource, Keys: keys}); err != nil {
+		if err := ask(operation, resource); err != nil {
 			return err
 		}
+	}
+	if operation == "CreateKey" && len(in.Tags) > 0 {
+		// A right restricted to particular keys does not cover the one to come.
+		// https://docs.aws.amazon.com/kms/latest/developerguide/tag-permissions.html
+		return ask("TagResource", "*")
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	sdk "github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tapctl/tapctl/internal/clock"
@@ -66,7 +67,11 @@ func TestEveryUseOfAKeyIsAskedFor(t *testing.T) {
 	t.Cleanup(server.Close)
 	c, ctx := sdk.New(sdk.Options{Region: "eu-west-1", BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("me", "b", "")}), t.Context()
 	k := newKey(t, c)
-	if diff := cmp.Diff([]wire.Ask{{AccessKeyID: "me", Action: "kms:CreateKey", Resource: "*", Keys: map[string][]string{}}}, iam.take()); diff != "" {
+	tagged := map[string][]string{"aws:requesttag/owner": {"me"}, "aws:tagkeys": {"Owner"}}
+	if diff := cmp.Diff([]wire.Ask{
+		{AccessKeyID: "me", Action: "kms:CreateKey", Resource: "*", Keys: tagged},
+		{AccessKeyID: "me", Action: "kms:TagResource", Resource: "*", Keys: tagged},
+	}, iam.take()); diff != "" {
 		t.Errorf("CreateKey (-want +got):\n%s", diff)
 	}
 	bound := map[string]string{"b": "2", "a": "1"}
@@ -99,6 +104,14 @@ func TestEveryUseOfAKeyIsAskedFor(t *testing.T) {
 			_, err := c.GenerateDataKeyWithoutPlaintext(ctx, &sdk.GenerateDataKeyWithoutPlaintextInput{KeyId: k.Arn, NumberOfBytes: aws.Int32(16)})
 			return err
 		}},
+		{"kms:TagResource", []string{*k.Arn}, map[string][]string{"aws:requesttag/purpose": {"p"}, "aws:tagkeys": {"Purpose"}}, func() error {
+			_, err := c.TagResource(ctx, &sdk.TagResourceInput{KeyId: k.KeyId, Tags: []types.Tag{{TagKey: aws.String("Purpose"), TagValue: aws.String("p")}}})
+			return err
+		}},
+		{"kms:UntagResource", []string{*k.Arn}, map[string][]string{"aws:tagkeys": {"Purpose"}}, func() error {
+			_, err := c.UntagResource(ctx, &sdk.UntagResourceInput{KeyId: k.KeyId, TagKeys: []string{"Purpose"}})
+			return err
+		}},
 		{"kms:DescribeKey", []string{*k.Arn}, none, func() error {
 			_, err := c.DescribeKey(ctx, &sdk.DescribeKeyInput{KeyId: &alias})
 			return err
@@ -128,6 +141,18 @@ func TestEveryUseOfAKeyIsAskedFor(t *testing.T) {
 		if diff := cmp.Diff(want, iam.take()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", step.action, diff)
 		}
+	}
+	if diff := cmp.Diff(map[string][]string{"aws:resourcetag/owner": {"me"}}, iam.service.ContextOf(*k.Arn)); diff != "" {
+		t.Errorf("what conditions know of the key (-want +got):\n%s", diff)
+	}
+	if _, err := c.CreateAlias(ctx, &sdk.CreateAliasInput{AliasName: aws.String("alias/other"), TargetKeyId: k.KeyId}); err != nil {
+		t.Fatal(err)
+	}
+	if got := iam.service.ContextOf(strings.Replace(alias, "mine", "other", 1))["kms:resourcealiases"]; len(got) != 1 || got[0] != "alias/other" {
+		t.Errorf("aliases of the key: %v", got)
+	}
+	if got := iam.service.ContextOf(*k.Arn + "x"); len(got) != 0 {
+		t.Errorf("what conditions know of no key: %v", got)
 	}
 	if _, _, ok := iam.service.PolicyOf(alias); ok {
 		t.Error("a deleted alias has a policy")

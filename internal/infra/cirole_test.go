@@ -1,0 +1,160 @@
+package infra_test
+
+import (
+	"encoding/json"
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/tapctl/tapctl/internal/config"
+	"github.com/tapctl/tapctl/internal/infra"
+	iam "github.com/tapctl/tapctl/internal/localaws/policy"
+)
+
+// mays tells what a role with the deploy policy of a configuration may do, by
+// the evaluation that the embedded AWS has.
+func mays(t *testing.T, c config.Config, keys map[string]string) func(action, resource string, context ...string) bool {
+	t.Helper()
+	printed, err := infra.DeployPolicy(c, account, zone, keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := json.Marshal(printed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := iam.Parse(string(encoded))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(action, resource string, context ...string) bool {
+		request := iam.Request{Principal: "arn:aws:iam::" + account + ":role/ci", Action: action, Resource: resource, Keys: map[string][]string{}}
+		for _, pair := range context {
+			name, value, _ := strings.Cut(pair, "=")
+			request.Keys[strings.ToLower(name)] = []string{value}
+		}
+		return iam.Evaluate([]iam.Document{document}, request) == iam.Allowed
+	}
+}
+
+// tagged are condition keys of the tags of the environment's keys.
+func tagged(prefix string, c config.Config) []string {
+	return []string{prefix + "Owner=" + c.Owner, prefix + "Environment=" + c.Environment, prefix + "Purpose=" + c.Purpose + ": encryption of the table and the logs"}
+}
+
+func TestTheCIRoleReachesItsOwnKeysAlone(t *testing.T) {
+	t.Parallel()
+	c := settings()
+	key := func(id string) string { return "arn:aws:kms:" + blueRegion + ":" + account + ":key/" + id }
+	named := map[string]string{blueRegion: key("ours"), greenRegion: "arn:aws:kms:" + greenRegion + ":" + account + ":key/green"}
+	before, after := mays(t, c, nil), mays(t, c, named)
+	through := func(context []string, more ...string) []string {
+		return append(append([]string{}, context...), more...)
+	}
+	ours, foreign := tagged("aws:ResourceTag/", c), []string{"aws:ResourceTag/Environment=" + c.Environment, "aws:ResourceTag/Owner=somebody"}
+	dynamodb, grant := "kms:ViaService=dynamodb."+blueRegion+".amazonaws.com", "kms:GrantIsForAWSResource=true"
+	for _, test := range []struct {
+		action, resource string
+		context          []string
+		before, after    bool // the first deploy
+	}{
+		{"kms:CreateKey", "*", tagged("aws:RequestTag/", c), true, false},
+		{"kms:CreateKey", "*", nil, false, false},
+		{"kms:CreateKey", "*", tagged("aws:RequestTag/", c)[:2], false, false},
+		{"kms:TagResource", "*", tagged("aws:RequestTag/", c), true, false},
+		{"kms:TagResource", key("theirs"), []string{"aws:RequestTag/Owner=me"}, false, false},
+		{"kms:ScheduleKeyDeletion", key("ours"), ours, true, true},
+		{"kms:ScheduleKeyDeletion", key("theirs"), foreign, false, false},
+		{"kms:ScheduleKeyDeletion", key("theirs"), nil, false, false},
+		{"kms:ScheduleKeyDeletion", key("tagged as ours"), ours, true, false},
+		{"kms:PutKeyPolicy", key("theirs"), foreign, false, false},
+		{"kms:PutKeyPolicy", named[greenRegion], nil, false, true},
+		{"kms:Decrypt", key("ours"), through(ours, dynamodb), true, true},
+		{"kms:Decrypt", key("ours"), ours, false, false},
+		{"kms:Decrypt", key("ours"), through(ours, "kms:ViaService=ec2."+blueRegion+".amazonaws.com"), false, false},
+		{"kms:Decrypt", key("theirs"), through(foreign, dynamodb), false, false},
+		{"kms:CreateGrant", key("ours"), through(ours, dynamodb, grant), true, true},
+		{"kms:CreateGrant", key("ours"), through(ours, dynamodb), false, false},
+		{"kms:CreateGrant", key("theirs"), through(foreign, dynamodb, grant), false, false},
+		{"kms:DeleteAlias", "arn:aws:kms:" + blueRegion + ":" + account + ":alias/Shop-prod-data", nil, true, true},
+		{"kms:DeleteAlias", "arn:aws:kms:" + blueRegion + ":" + account + ":alias/other", nil, false, false},
+	} {
+		if got := before(test.action, test.resource, test.context...); got != test.before {
+			t.Errorf("before the first deploy: %s on %s with %v: allowed %v", test.action, test.resource, test.context, got)
+		}
+		if got := after(test.action, test.resource, test.context...); got != test.after {
+			t.Errorf("with the keys named: %s on %s with %v: allowed %v", test.action, test.resource, test.context, got)
+		}
+	}
+}
+
+// TestTheCIRoleOfAnAdoption: what is adopted is replicated, and deleted by
+// nobody here.
+func TestTheCIRoleOfAnAdoption(t *testing.T) {
+	t.Parallel()
+	plain, adopting := settings(), settings()
+	adopting.Table.Adopt, adopting.Assets.Adopt = "orders", "shop-website"
+	table := func(region string) string { return "arn:aws:dynamodb:" + region + ":" + account + ":table/orders" }
+	without, with := mays(t, plain, nil), mays(t, adopting, nil)
+	for _, test := range []struct {
+		action, resource string
+		allowed          bool
+	}{
+		{"dynamodb:DescribeTable", table(blueRegion), true}, {"dynamodb:UpdateTable", table(blueRegion), true},
+		{"dynamodb:DescribeContinuousBackups", table(blueRegion), true},
+		{"dynamodb:DeleteTable", table(blueRegion), false}, {"dynamodb:UpdateContinuousBackups", table(blueRegion), false},
+		{"dynamodb:CreateTableReplica", table(greenRegion), true}, {"dynamodb:DeleteTableReplica", table(greenRegion), true},
+		{"dynamodb:UpdateContinuousBackups", table(greenRegion), true}, {"dynamodb:TagResource", table(greenRegion), true},
+		{"dynamodb:DescribeTable", table("us-east-1"), false},
+		{"s3:PutReplicationConfiguration", "arn:aws:s3:::shop-website", true}, {"s3:GetBucketVersioning", "arn:aws:s3:::shop-website", true},
+		{"s3:ListBucket", "arn:aws:s3:::shop-website", true},
+		{"s3:DeleteBucket", "arn:aws:s3:::shop-website", false}, {"s3:PutBucketPolicy", "arn:aws:s3:::shop-website", false},
+		{"s3:PutObject", "arn:aws:s3:::shop-website/site/index.html", true}, {"s3:DeleteObject", "arn:aws:s3:::shop-website/site/index.html", true},
+		{"s3:PutObject", "arn:aws:s3:::shop-website/private", false},
+	} {
+		if got := with(test.action, test.resource); got != test.allowed {
+			t.Errorf("adopting: %s on %s: allowed %v", test.action, test.resource, got)
+		}
+		if without(test.action, test.resource) {
+			t.Errorf("adopting nothing: %s on %s is allowed", test.action, test.resource)
+		}
+	}
+}
+
+func TestTheCIRoleReachesThePulumiState(t *testing.T) {
+	t.Parallel()
+	alias, arn := "kms:ResourceAliases=alias/state", "arn:aws:kms:eu-north-1:"+account+":key/state"
+	for name, test := range map[string]struct {
+		backend, provider string
+		yes, no           []string // action resource condition
+	}{
+		"elsewhere": {"https://api.pulumi.com", "passphrase", nil, []string{"s3:GetObject arn:aws:s3:::states/.pulumi/x", "kms:Decrypt " + arn, "kms:Decrypt " + arn + " " + alias}},
+		"a bucket, and a key by its alias": {
+			"s3://states?region=eu-north-1", "awskms://alias/state?region=eu-north-1",
+			[]string{"s3:ListBucket arn:aws:s3:::states", "s3:GetObject arn:aws:s3:::states/.pulumi/x", "s3:PutObject arn:aws:s3:::states/.pulumi/locks/x", "s3:DeleteObject arn:aws:s3:::states/.pulumi/locks/x", "kms:Decrypt " + arn + " " + alias, "kms:Encrypt " + arn + " " + alias},
+			[]string{"s3:GetObject arn:aws:s3:::states/other", "s3:DeleteBucket arn:aws:s3:::states", "kms:Decrypt " + arn, "kms:Decrypt " + strings.Replace(arn, "north", "west", 1) + " " + alias, "kms:ScheduleKeyDeletion " + arn + " " + alias},
+		},
+		"below a prefix, and a key by its id": {
+			"s3://states/shop/prod?region=eu-north-1", "awskms://state?region=eu-north-1",
+			[]string{"s3:PutObject arn:aws:s3:::states/shop/prod/.pulumi/x", "kms:Decrypt " + arn}, []string{"s3:PutObject arn:aws:s3:::states/.pulumi/x", "kms:Decrypt " + arn + "2"},
+		},
+		"a key by its ARN": {"s3://states", "awskms:///" + arn + "?region=eu-north-1&awssdk=v2", []string{"kms:Encrypt " + arn}, []string{"kms:Encrypt " + arn + "2"}},
+	} {
+		c := settings()
+		c.Infra.BackendURL, c.Infra.SecretsProvider = test.backend, test.provider
+		may := mays(t, c, nil)
+		for want, rights := range map[bool][]string{true: test.yes, false: test.no} {
+			for _, right := range rights {
+				if words := strings.Fields(right); may(words[0], words[1], words[2:]...) != want {
+					t.Errorf("%s: %s: want allowed %v", name, right, want)
+				}
+			}
+		}
+	}
+	c := settings()
+	for c.Infra.BackendURL, c.Infra.SecretsProvider = range maps.All(map[string]string{"s3://a%zz": "passphrase", "s3://states": "awskms://k?region=%zz"}) {
+		if _, err := infra.DeployPolicy(c, account, zone, nil); err == nil || !strings.Contains(err.Error(), "read infra.") {
+			t.Errorf("%s, %s: %v", c.Infra.BackendURL, c.Infra.SecretsProvider, err)
+		}
+	}
+}
