@@ -184,6 +184,9 @@ func throttled(err error) bool {
 }
 
 func classify(ctx context.Context, err error) *reply.Failure {
+	if own, ok := errors.AsType[*reply.Failure](err); ok {
+		return own
+	}
 	var timeout net.Error
 	switch {
 	case throttled(err), ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():

@@ -95,9 +95,9 @@ func (s *Site) request(ctx context.Context, in events.APIGatewayProxyRequest) (*
 	if in.HTTPMethod == "" {
 		return nil, errors.New("read the event: it has no method")
 	}
-	to := s.base.JoinPath(in.Path)
-	if strings.HasSuffix(in.Path, "/") && !strings.HasSuffix(to.Path, "/") {
-		to.Path += "/"
+	to, err := below(s.base, in.Path)
+	if err != nil {
+		return nil, err
 	}
 	to.RawQuery = url.Values(in.MultiValueQueryStringParameters).Encode()
 	request, err := http.NewRequestWithContext(ctx, in.HTTPMethod, to.String(), bytes.NewReader(body))

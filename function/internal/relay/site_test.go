@@ -199,3 +199,53 @@ func TestNewSite(t *testing.T) {
 		}
 	}
 }
+
+// The site below the base is all that a request reaches, however its path is
+// written; what is no step up goes through as it was sent.
+func TestSiteStaysBelowItsBase(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]string{
+		"/../admin":            "/base/admin",
+		"/a/../../../admin":    "/base/admin",
+		"/%2e%2E/admin":        "/base/admin",
+		"/./a/%2e/b":           "/base/a/b",
+		"/a/..":                "/base/",
+		"/..":                  "/base/",
+		"..":                   "/base/",
+		"/..%2fadmin":          "", // a step up for whoever decodes it: refused
+		"/a%2F..%2F..%2Fadmin": "",
+		`/..\admin`:            "",
+		"/%2e%2e%5cadmin":      "",
+		"":                     "/base/",
+		"/":                    "/base/",
+		"/a":                   "/base/a",
+		"/a/":                  "/base/a/",
+		"/a//b":                "/base/a//b",
+		"//other.example/a":    "/base//other.example/a",
+		"/a%2Fb":               "/base/a%2Fb",
+		"/a%2fb c/%20":         "/base/a%2Fb%20c/%20",
+		"/100%":                "/base/100%25",
+		"/grüße":               "/base/gr%C3%BC%C3%9Fe",
+		"/...":                 "/base/...",
+		"/..a/b..":             "/base/..a/b..",
+		"/a;v=1,2:3@4":         "/base/a;v=1,2:3@4",
+		"/a?b#c":               "/base/a%3Fb%23c",
+	} {
+		for _, base := range []string{"/base", "/base/"} {
+			got := ""
+			h, _ := old(t, base, "", func(_ http.ResponseWriter, r *http.Request) { got = r.RequestURI })
+			answer := send(t, h, events.APIGatewayProxyRequest{HTTPMethod: "GET", Path: path})
+			status := map[bool]int{true: http.StatusBadRequest, false: http.StatusOK}[want == ""]
+			if got != want || answer.StatusCode != status {
+				t.Errorf("%q below %s: asked for %q and answered %d, want %q and %d", path, base, got, answer.StatusCode, want, status)
+			}
+		}
+	}
+	for _, base := range []string{"", "/"} { // the whole site
+		got := ""
+		h, _ := old(t, base, "", func(_ http.ResponseWriter, r *http.Request) { got = r.RequestURI })
+		if send(t, h, events.APIGatewayProxyRequest{HTTPMethod: "GET", Path: "/../a%2Fb/"}); got != "/a%2Fb/" {
+			t.Errorf("below %q: asked for %q", base, got)
+		}
+	}
+}
