@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/md5" //nolint:gosec // S3's entity tag is an MD5; nothing is secured by it
@@ -54,16 +55,22 @@ type siteFile struct {
 	path string // on this machine
 	key  string
 	size int64
-	etag string
+	stored
 }
 
-// SyncAssets makes the website what the folder is. What has not changed is
-// left alone, so a run that was interrupted is simply run again. Pages come
+// stored is what an object is besides its key: a browser sees all of it.
+type stored struct {
+	etag string
+	awsapi.Headers
+}
+
+// SyncAssets makes the website what the folder is, its headers included. What
+// has not changed is left alone, so a run that was interrupted is simply run again. Pages come
 // after what they refer to, and deletions last: no visitor is sent to a file
 // that is not there yet.
 func (a *App) SyncAssets(ctx context.Context, ask SyncAsk) (SyncReport, error) {
 	report := SyncReport{DryRun: ask.DryRun}
-	files, err := readSite(ask.Dir)
+	files, err := readSite(ask.Dir, a.Config.Assets.CacheControl)
 	if err != nil {
 		return report, refused(err)
 	}
@@ -76,7 +83,7 @@ func (a *App) SyncAssets(ctx context.Context, ask SyncAsk) (SyncReport, error) {
 		return report, &Refused{Cause: errors.New("assets sync: this environment was deployed without a bucket"), Next: "tapctl deploy"}
 	}
 	report.WebsiteURL = top.WebsiteURL
-	there, err := a.Clients.Objects(ctx, top.Source.Region, bucket, infra.SitePrefix)
+	there, err := a.storedSite(ctx, top.Source.Region, bucket, files, ask.Parallel)
 	if err != nil {
 		return report, refused(err)
 	}
@@ -96,18 +103,53 @@ func (a *App) SyncAssets(ctx context.Context, ask SyncAsk) (SyncReport, error) {
 	return report, a.sync(ctx, top, bucket, plan, ask, &report)
 }
 
+// storedSite is what the bucket has of the site. The list has entity tags
+// alone: an object whose bytes are right is looked at by itself, the others are
+// stored again in any case.
+func (a *App) storedSite(ctx context.Context, region, bucket string, files []siteFile, parallel int) (map[string]stored, error) {
+	tags, err := a.Clients.Objects(ctx, region, bucket, infra.SitePrefix)
+	if err != nil {
+		return nil, err
+	}
+	there := map[string]stored{}
+	for key, tag := range tags {
+		there[key] = stored{etag: tag}
+	}
+	headers := make([]awsapi.Headers, len(files))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(max(1, parallel))
+	for i, f := range files {
+		if tags[f.key] != f.etag {
+			continue
+		}
+		group.Go(func() (err error) {
+			headers[i], err = a.Clients.HeadersOf(ctx, region, bucket, f.key)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	for i, f := range files {
+		if tags[f.key] == f.etag {
+			there[f.key] = stored{f.etag, headers[i]}
+		}
+	}
+	return there, nil
+}
+
 // syncPlan is what differs.
 type syncPlan struct {
 	upload []siteFile // pages last
 	remove []string
 }
 
-func planSync(files []siteFile, there map[string]string, remove bool) syncPlan {
+func planSync(files []siteFile, there map[string]stored, remove bool) syncPlan {
 	var plan syncPlan
 	wanted := map[string]bool{}
 	for _, f := range files {
 		wanted[f.key] = true
-		if there[f.key] != f.etag {
+		if there[f.key] != f.stored {
 			plan.upload = append(plan.upload, f)
 		}
 	}
@@ -174,21 +216,17 @@ func (a *App) upload(ctx context.Context, region, bucket string, f siteFile) err
 		return err
 	}
 	defer file.Close()
-	head := make([]byte, 512)
-	n, err := io.ReadFull(file, head)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return err
+	return a.Clients.PutPublic(ctx, region, bucket, awsapi.Object{Key: f.key, Headers: f.Headers, Size: f.size, Body: file})
+}
+
+// headersOf are those of a file by its name, and its first bytes where the name
+// says nothing. A page names the files of its version, so it is always asked
+// for again.
+func headersOf(name string, head []byte, cache string) awsapi.Headers {
+	if isPage(name) {
+		cache = "no-cache"
 	}
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	cache := a.Config.Assets.CacheControl
-	if isPage(f.key) {
-		cache = "no-cache" // a page names the files of its version: it is always asked for again
-	}
-	return a.Clients.PutPublic(ctx, region, bucket, awsapi.Object{
-		Key: f.key, ContentType: contentType(f.key, head[:n]), CacheControl: cache, Size: f.size, Body: file,
-	})
+	return awsapi.Headers{ContentType: contentType(name, head), CacheControl: cache, Encryption: awsapi.PublicEncryption}
 }
 
 // siteTypes are those that the machine's own table would decide, differently
@@ -212,9 +250,10 @@ func contentType(name string, head []byte) string {
 	return http.DetectContentType(head)
 }
 
-// readSite lists the folder's files with their tags. A link that leads out of
+// readSite lists the folder's files as they are to be stored; cache is the
+// Cache-Control of all but pages. A link that leads out of
 // the folder is refused: what it leads to would become public.
-func readSite(dir string) ([]siteFile, error) {
+func readSite(dir, cache string) ([]siteFile, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("assets sync: %w", err)
@@ -230,13 +269,19 @@ func readSite(dir string) ([]siteFile, error) {
 			return err
 		}
 		defer file.Close()
+		reader := bufio.NewReader(file)
+		head, err := reader.Peek(512) // as much as http.DetectContentType looks at
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		headers := headersOf(name, head, cache)
 		hash := md5.New() //nolint:gosec // see above
-		size, err := io.Copy(hash, file)
+		size, err := io.Copy(hash, reader)
 		if err != nil {
 			return err
 		}
 		files = append(files, siteFile{
-			path: filepath.Join(dir, filepath.FromSlash(name)), key: infra.SitePrefix + name, size: size, etag: hex.EncodeToString(hash.Sum(nil)),
+			filepath.Join(dir, filepath.FromSlash(name)), infra.SitePrefix + name, size, stored{hex.EncodeToString(hash.Sum(nil)), headers},
 		})
 		return nil
 	})

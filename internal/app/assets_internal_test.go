@@ -7,14 +7,31 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tapctl/tapctl/internal/awsapi"
 )
 
 func TestPlanSync(t *testing.T) {
 	t.Parallel()
-	files := []siteFile{
-		{key: "site/a.html", etag: "1"}, {key: "site/app.js", etag: "2"}, {key: "site/index.html", etag: "3"}, {key: "site/same.css", etag: "4"},
+	headers := awsapi.Headers{ContentType: "text/css", CacheControl: "max-age=60", Encryption: "AES256"}
+	file := func(name, etag string) siteFile { return siteFile{key: "site/" + name, stored: stored{etag, headers}} }
+	but := func(change func(*awsapi.Headers)) stored {
+		other := headers
+		change(&other)
+		return stored{"4", other}
 	}
-	there := map[string]string{"site/app.js": "old", "site/same.css": "4", "site/gone.html": "5", "site/gone.css": "6"}
+	files := []siteFile{
+		file("a.html", "1"), file("app.js", "2"), file("index.html", "3"), file("same.css", "4"),
+		file("typed.css", "4"), file("cached.css", "4"), file("sealed.css", "4"), file("parts.css", "4"),
+	}
+	there := map[string]stored{
+		"site/app.js": {"old", headers}, "site/same.css": {"4", headers}, "site/gone.html": {"5", headers}, "site/gone.css": {"6", headers},
+		"site/typed.css":  but(func(h *awsapi.Headers) { h.ContentType = "text/plain" }),
+		"site/cached.css": but(func(h *awsapi.Headers) { h.CacheControl = "" }),
+		"site/sealed.css": but(func(h *awsapi.Headers) { h.Encryption = "aws:kms" }),
+		"site/parts.css":  {"4-2", headers}, // stored in parts, it has no MD5
+	}
+	changed := []string{"site/app.js", "site/typed.css", "site/cached.css", "site/sealed.css", "site/parts.css", "site/a.html", "site/index.html", "|"}
 	keys := func(p syncPlan) (got []string) {
 		for _, f := range p.upload {
 			got = append(got, f.key)
@@ -22,10 +39,10 @@ func TestPlanSync(t *testing.T) {
 		return append(append(got, "|"), p.remove...)
 	}
 	// Pages last, among themselves in order; nothing goes unless asked for.
-	if diff := cmp.Diff([]string{"site/app.js", "site/a.html", "site/index.html", "|"}, keys(planSync(files, there, false))); diff != "" {
+	if diff := cmp.Diff(changed, keys(planSync(files, there, false))); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]string{"site/app.js", "site/a.html", "site/index.html", "|", "site/gone.css", "site/gone.html"}, keys(planSync(files, there, true))); diff != "" {
+	if diff := cmp.Diff(append(changed, "site/gone.css", "site/gone.html"), keys(planSync(files, there, true))); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -42,28 +59,28 @@ func TestReadSite(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	files, err := readSite(dir)
+	files, err := readSite(dir, "max-age=60")
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []siteFile{
-		{filepath.Join(dir, "css", "a.css"), "site/css/a.css", 0, "d41d8cd98f00b204e9800998ecf8427e"},
-		{filepath.Join(dir, "index.html"), "site/index.html", 5, "5d41402abc4b2a76b9719d911017c592"},
+		{filepath.Join(dir, "css", "a.css"), "site/css/a.css", 0, stored{"d41d8cd98f00b204e9800998ecf8427e", awsapi.Headers{ContentType: "text/css; charset=utf-8", CacheControl: "max-age=60", Encryption: "AES256"}}},
+		{filepath.Join(dir, "index.html"), "site/index.html", 5, stored{"5d41402abc4b2a76b9719d911017c592", awsapi.Headers{ContentType: "text/html; charset=utf-8", CacheControl: "no-cache", Encryption: "AES256"}}},
 	}
-	if diff := cmp.Diff(want, files, cmp.AllowUnexported(siteFile{})); diff != "" {
+	if diff := cmp.Diff(want, files, cmp.AllowUnexported(siteFile{}, stored{})); diff != "" {
 		t.Error(diff)
 	}
 	// What a link out of the folder leads to would become public.
 	if err := os.Symlink("/etc/hostname", filepath.Join(dir, "leak.txt")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := readSite(dir); err == nil || !strings.Contains(err.Error(), "leak.txt") {
+	if _, err := readSite(dir, "max-age=60"); err == nil || !strings.Contains(err.Error(), "leak.txt") {
 		t.Errorf("a link out of the folder: %v", err)
 	}
-	if _, err := readSite(t.TempDir()); err == nil || !strings.Contains(err.Error(), "has no files") {
+	if _, err := readSite(t.TempDir(), ""); err == nil || !strings.Contains(err.Error(), "has no files") {
 		t.Errorf("an empty folder: %v", err)
 	}
-	if _, err := readSite(filepath.Join(dir, "absent")); err == nil {
+	if _, err := readSite(filepath.Join(dir, "absent"), ""); err == nil {
 		t.Error("an absent folder is read")
 	}
 }

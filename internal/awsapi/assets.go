@@ -2,6 +2,7 @@ package awsapi
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strings"
 
@@ -11,14 +12,25 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 )
 
-// Object is one object of the website to be stored.
-type Object struct {
-	Key          string
+// Headers are what a browser is told of an object and the way it is encrypted,
+// none of which its entity tag tells.
+type Headers struct {
 	ContentType  string
 	CacheControl string
-	Size         int64
-	Body         io.ReadSeeker
+	Encryption   string // AES256: by S3 itself
 }
+
+// Object is one object of the website to be stored.
+type Object struct {
+	Key string
+	Headers
+	Size int64
+	Body io.ReadSeeker
+}
+
+// PublicEncryption is by S3 itself: an object that is encrypted with a KMS key
+// cannot be read without signing.
+const PublicEncryption = string(s3types.ServerSideEncryptionAes256)
 
 // Objects lists the keys under the prefix with their entity tags. For an
 // object encrypted by S3 itself and stored in one piece that is the MD5 of its
@@ -39,12 +51,23 @@ func (c *Clients) Objects(ctx context.Context, region, bucket, prefix string) (m
 	return tags, nil
 }
 
-// PutPublic stores one object of the website, encrypted by S3 itself: one that
-// is encrypted with a KMS key cannot be read without signing.
+// HeadersOf looks at one object; the zero Headers where there is none.
+func (c *Clients) HeadersOf(ctx context.Context, region, bucket, key string) (Headers, error) {
+	head, err := c.S3(region).HeadObject(ctx, &s3.HeadObjectInput{Bucket: &bucket, Key: &key})
+	if _, absent := errors.AsType[*s3types.NotFound](err); absent {
+		return Headers{}, nil
+	}
+	if err != nil {
+		return Headers{}, trouble("look at "+key+" in "+bucket, err)
+	}
+	return Headers{aws.ToString(head.ContentType), aws.ToString(head.CacheControl), string(head.ServerSideEncryption)}, nil
+}
+
+// PutPublic stores one object of the website.
 func (c *Clients) PutPublic(ctx context.Context, region, bucket string, o Object) error {
 	_, err := c.S3(region).PutObject(ctx, &s3.PutObjectInput{
 		Bucket: &bucket, Key: &o.Key, Body: o.Body, ContentLength: &o.Size, ContentType: &o.ContentType, CacheControl: &o.CacheControl,
-		ServerSideEncryption: s3types.ServerSideEncryptionAes256,
+		ServerSideEncryption: s3types.ServerSideEncryption(o.Encryption),
 	})
 	return trouble("store "+o.Key+" in "+bucket, err)
 }

@@ -22,7 +22,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"exitcode": exitcode, "oneerror": oneerror, "json": jsonFields, "pick": pick, "normal": normal, "lastevent": lastEvent,
 	"start": start, "await": await, "signal": signal, "finish": finish, "until": until,
 	"localenv": localenv, "ports": ports, "dns": dnsShare, "weights": weights, "world": world, "get": get, "getfrom": getFrom, "changed": changed,
-	"left": left, "website": website, "object": object, "nowhere": nowhere, "planted": planted, "detach": detach, "records": records, "versions": versions, "harms": harms,
+	"left": left, "website": website, "object": object, "headers": headers, "restore": restore, "nowhere": nowhere, "planted": planted, "detach": detach, "records": records, "versions": versions, "harms": harms,
 	"site": site, "plain": plain, "halfway": halfway,
 	"role": role, "statehome": stateHome, "assume": assume, "used": used, "blink": blink,
 }

@@ -109,7 +109,8 @@ func TestTheCIRoleOfAnAdoption(t *testing.T) {
 		{"s3:PutReplicationConfiguration", "arn:aws:s3:::shop-website", true}, {"s3:GetBucketVersioning", "arn:aws:s3:::shop-website", true},
 		{"s3:ListBucket", "arn:aws:s3:::shop-website", true},
 		{"s3:DeleteBucket", "arn:aws:s3:::shop-website", false}, {"s3:PutBucketPolicy", "arn:aws:s3:::shop-website", false},
-		{"s3:PutObject", "arn:aws:s3:::shop-website/site/index.html", true}, {"s3:DeleteObject", "arn:aws:s3:::shop-website/site/index.html", true},
+		{"s3:PutObject", "arn:aws:s3:::shop-website/site/index.html", true}, {"s3:GetObject", "arn:aws:s3:::shop-website/site/index.html", true},
+		{"s3:DeleteObject", "arn:aws:s3:::shop-website/site/index.html", true},
 		{"s3:PutObject", "arn:aws:s3:::shop-website/private", false},
 	} {
 		if got := with(test.action, test.resource); got != test.allowed {
