@@ -57,8 +57,12 @@ func RetireGates(f RetireFacts) []Gate {
 		}
 		gates = append(gates, g)
 	}
-	return append(gates, Gate{Name: "green is healthy", OK: f.GreenHealthy, Next: "tapctl verify",
-		Detail: fmt.Sprintf("its health check, %d minute(s) of data", f.GreenMinutes)})
+	g := Gate{Name: "green is healthy", OK: f.GreenHealthy && f.GreenMinutes >= healthMinutes, Next: "tapctl verify",
+		Detail: fmt.Sprintf("its health check, %d minute(s) of data", f.GreenMinutes)}
+	if f.GreenHealthy && !g.OK {
+		g.Detail += fmt.Sprintf(", too few of at least %d to say", healthMinutes)
+	}
+	return append(gates, g)
 }
 
 // settled asks how long green has had all traffic.
@@ -160,6 +164,10 @@ func (a *App) retireFacts(ctx context.Context, control *awsapi.Control, top topo
 
 // healthWindow is how long green must have been healthy without a break.
 const healthWindow = 5 * time.Minute
+
+// healthMinutes of it must have data: the newest are not there yet, and one
+// good minute is no health.
+const healthMinutes = 3
 
 // visitors are the users' requests at a region's cell in the quiet window.
 func (a *App) visitors(ctx context.Context, top topology.Topology, region string) (awsapi.Visitors, error) {

@@ -52,6 +52,9 @@ func TestRetireGates(t *testing.T) {
 		"one visitor too many":       {func(f *app.RetireFacts) { f.Visitors.Requests = 6 }, "blue is quiet"},
 		"nobody may be there":        {func(f *app.RetireFacts) { f.MaxRequests, f.Visitors.Requests = 0, 1 }, "blue is quiet"},
 		"green is unhealthy":         {func(f *app.RetireFacts) { f.GreenHealthy = false }, "green is healthy"},
+		"green has a minute of data": {func(f *app.RetireFacts) { f.GreenMinutes = 1 }, "green is healthy"},
+		"green has two":              {func(f *app.RetireFacts) { f.GreenMinutes = 2 }, "green is healthy"},
+		"green has just enough":      {func(f *app.RetireFacts) { f.GreenMinutes = 3 }, ""},
 		"an external source unseen":  {func(f *app.RetireFacts) { f.External, f.Visitors = true, awsapi.Visitors{} }, "blue is quiet"},
 		"an external source looked at": {func(f *app.RetireFacts) {
 			f.External, f.ExternalQuiet, f.Visitors = true, true, awsapi.Visitors{}

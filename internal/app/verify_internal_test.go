@@ -102,6 +102,25 @@ func compare(t *testing.T, name string, want map[string]CheckResult, checks []Ch
 	}
 }
 
+// One good minute is no health.
+func TestHealthNeedsData(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		minutes minutes
+		want    CheckResult
+		detail  string
+	}{
+		{minutes{true, 5}, CheckOK, "5 minute(s)"}, {minutes{true, 3}, CheckOK, "3 minute(s)"},
+		{minutes{true, 2}, CheckFail, "insufficient data"}, {minutes{true, 1}, CheckFail, "insufficient data"},
+		{minutes{false, 0}, CheckFail, "no data"}, {minutes{false, 1}, CheckFail, "unhealthy"}, {minutes{false, 5}, CheckFail, "unhealthy"},
+	} {
+		got := brakeFacts{}.well("healthy green", side{}, read[minutes]{value: tt.minutes})
+		if got.Result != tt.want || !strings.Contains(got.Detail, tt.detail) || (got.Next != "") != (tt.want == CheckFail) {
+			t.Errorf("%+v: %+v, want %s with %q", tt.minutes, got, tt.want, tt.detail)
+		}
+	}
+}
+
 func TestLifetimeChecks(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)

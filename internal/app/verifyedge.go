@@ -306,6 +306,8 @@ func (f brakeFacts) well(name string, s side, status read[minutes]) Check {
 		return failed(name, "tapctl verify, in a minute", "its health check has no data in the last %v", healthWindow)
 	case !m.well:
 		return failed(name, "tapctl status", "%s was unhealthy in the last %v", s.HealthCheck, healthWindow)
+	case m.n < healthMinutes:
+		return failed(name, "tapctl verify, in a minute", "insufficient data: its health check has %d minute(s) in the last %v, at least %d tell", m.n, healthWindow, healthMinutes)
 	default:
 		return passed(name, "in each of %d minute(s) of the last %v", m.n, healthWindow)
 	}
