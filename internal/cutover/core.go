@@ -84,6 +84,10 @@ func absorbWrite(s State, o Observation) State {
 	switch {
 	case o.Write.Change != "":
 		s.Change, s.Unsynced = o.Write.Change, true
+	case s.Phase == Retreating && o.Write.Error != "" && s.Want == s.Target:
+		// The weights may have moved, though the look before it, an old one,
+		// had them in place: the reply that named the change was lost.
+		s.Unsynced = true
 	case s.Phase == Retreating && s.Tries == 1 && o.Write.Sent && o.Write.Error == "":
 		s.Unsynced = false // the first try found the records where they belong
 	}

@@ -164,3 +164,21 @@ func (c *hasty) Sleep(_ context.Context, d time.Duration) error {
 	c.now = c.now.Add(d)
 	return nil
 }
+
+// TestARetreatWhoseReplyWasLostIsWaitedFor: the look before it may have been
+// old, so that only the failed call tells of a change that nobody has named.
+func TestARetreatWhoseReplyWasLostIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	target := cutover.Setting{Base: cutover.Forwarder}
+	s := cutover.StartRetreat("back", target, plan(), start)
+	s, _ = cutover.Next(s, cutover.Observation{Now: start, Live: cutover.Setting{Dials: cutover.Dials{Canary: 30}, Base: cutover.Forwarder}, LiveKnown: true})
+	at := start.Add(time.Second)
+	s, _ = cutover.Next(s, cutover.Observation{Now: at, Live: target, LiveKnown: true, Write: cutover.WriteResult{Sent: true, Error: "reply lost"}})
+	if s.Phase != cutover.Retreating {
+		t.Errorf("ended %s while a change may be on its way to Route 53's servers", s.Phase)
+	}
+	s, _ = cutover.Next(s, cutover.Observation{Now: at.Add(s.Plan.SyncTimeout + time.Second), Live: target, LiveKnown: true})
+	if s.Phase != cutover.RolledBack {
+		t.Errorf("%s after sync_timeout, want an end", s.Phase)
+	}
+}
