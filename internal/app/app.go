@@ -217,7 +217,7 @@ func (a *App) watcher(ctx context.Context, t topology.Topology, state cutover.St
 		w.Signals = append(w.Signals, gate)
 	}
 	if e := a.Config.Evidence; e.Enabled {
-		tail := awsapi.NewTail(a.Clients, t.Account, t.Target, infra.AccessLog(a.Config), a.Clock)
+		tail := awsapi.NewTail(a.Clients, t.Account, t.Target, infra.AccessLog(a.Config), t.HealthPath, a.Clock)
 		following.Go(func() { _ = tail.Run(follow) }) // it ends with follow; what it cannot read it says through Drain
 		policy := a.policy(state.Plan)
 		requests := health.NewEvidence(tail, a.Clock.Now, health.EvidenceOptions{

@@ -48,6 +48,9 @@ func report(live cutover.Setting, plan cutover.Plan) PlanReport {
 	return r
 }
 
+// probesAlone tells what a plan that paces by time does where nobody comes.
+const probesAlone = "a step that no user's request reaches advances on tapctl's own probes alone, and says so; evidence.min_requests makes it wait for users"
+
 // assumedBase is blue's failure rate where nobody measured it, worstLeast the
 // smallest fault that a worst case is told for: below it, proof takes so long
 // that only the traffic itself bounds the harm.

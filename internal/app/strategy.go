@@ -272,6 +272,9 @@ func (a *App) Plan(ctx context.Context, ask ShiftAsk) (PlanReport, error) {
 	}
 	r := report(live, plan)
 	r.Plan = a.Config.Shift.Plan
+	if !plan.Paced && a.Config.Evidence.MinRequests == 0 {
+		r.Notes = append(r.Notes, probesAlone)
+	}
 	a.harm(ctx, &r, top, plan, budget)
 	if until := a.until(ctx); !until.IsZero() {
 		if end := a.Clock.Now().Add(time.Duration(r.LikelyS * float64(time.Second))); end.After(until) {

@@ -27,6 +27,7 @@ type Tail struct {
 	clients *Clients
 	region  string
 	account string
+	health  string      // path that nobody but checkers asks for
 	groups  [2]followed // the canary's first: what it does is what matters
 	clock   clock.Clock
 	pages   int    // of a group at one time of asking
@@ -85,14 +86,15 @@ const (
 )
 
 // NewTail follows the access log of a cell. The cell's topology names it; a
-// topology of before it was kept is completed by fallback.
-func NewTail(c *Clients, account string, cell topology.Cell, fallback string, at clock.Clock) *Tail {
+// topology of before it was kept is completed by fallback. Requests to
+// healthPath are no user's.
+func NewTail(c *Clients, account string, cell topology.Cell, fallback, healthPath string, at clock.Clock) *Tail {
 	group := cell.AccessLog
 	if group == "" {
 		group = fallback
 	}
 	return &Tail{
-		clients: c, region: cell.Region, account: account, groups: [2]followed{{name: topology.CanaryLog(group)}, {name: group}}, clock: at, pages: tailPages,
+		clients: c, region: cell.Region, account: account, health: healthPath, groups: [2]followed{{name: topology.CanaryLog(group)}, {name: group}}, clock: at, pages: tailPages,
 		seed: maphash.MakeSeed(), seen: make(map[uint64]struct{}, tailSeen), recent: make([]uint64, tailSeen),
 		source: byLiveTail, gap: "the access log is not followed yet",
 	}
@@ -353,7 +355,7 @@ func (t *Tail) take(line string) {
 		t.partial = "more requests came than could be kept"
 		return
 	}
-	t.queue = append(t.queue, health.Request{At: access.At, Canary: access.Canary, Status: access.Status, Latency: access.Latency})
+	t.queue = append(t.queue, health.Request{At: access.At, Canary: access.Canary, Probe: access.Path == t.health, Status: access.Status, Latency: access.Latency})
 }
 
 // miss marks what is delivered as incomplete: by the next Drain, or until the

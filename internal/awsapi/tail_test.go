@@ -46,7 +46,7 @@ func newTailed(t *testing.T) *tailed {
 		}
 	}
 	w.watch(func(request) error { return nil })
-	w.tail = awsapi.NewTail(w.clients, wire.Account, topology.Cell{Region: greenRegion, AccessLog: accessLog}, "", w.clock)
+	w.tail = awsapi.NewTail(w.clients, wire.Account, topology.Cell{Region: greenRegion, AccessLog: accessLog}, "", "/healthz", w.clock)
 	return w
 }
 
@@ -77,6 +77,12 @@ func isOperation(r request, name string) bool { return strings.HasSuffix(r.Targe
 // log writes requests that come now and can be read a while later.
 func (w *tailed) log(canary bool, status, n int, later time.Duration) {
 	w.t.Helper()
+	w.logAt("/items", canary, status, n, later)
+}
+
+// logAt is log of a path.
+func (w *tailed) logAt(path string, canary bool, status, n int, later time.Duration) {
+	w.t.Helper()
 	group := accessLog
 	if canary {
 		group = topology.CanaryLog(group)
@@ -87,7 +93,7 @@ func (w *tailed) log(canary bool, status, n int, later time.Duration) {
 		line := topology.AccessLogFormat
 		for name, value := range map[string]string{
 			"requestId": fmt.Sprint("r-", w.line), "requestTimeEpoch": fmt.Sprint(now.UnixMilli()), "status": fmt.Sprint(status),
-			"isCanaryRequest": fmt.Sprint(canary), "responseLatency": "12",
+			"isCanaryRequest": fmt.Sprint(canary), "responseLatency": "12", "path": path,
 		} {
 			line = strings.ReplaceAll(line, "$context."+name, value)
 		}
@@ -107,6 +113,9 @@ func (w *tailed) drain() {
 		side := "base"
 		if r.Canary {
 			side = "canary"
+		}
+		if r.Probe {
+			side += " probe"
 		}
 		w.got[fmt.Sprint(side, " ", r.Status)]++
 		w.requests++
@@ -346,6 +355,21 @@ func TestTailReadsTheCanaryWhateverBaseHas(t *testing.T) {
 	}
 }
 
+// Who asks for the health path is no user: tapctl, or one of Route 53's checkers.
+func TestTailTellsProbesFromUsers(t *testing.T) {
+	t.Parallel()
+	w := newTailed(t)
+	w.run()
+	w.whole("live tail")
+	w.log(true, 200, 3, 0)
+	w.logAt("/healthz", true, 200, 4, 0)
+	w.logAt("/healthz", false, 502, 5, 0)
+	w.logAt("-", false, 200, 6, 0)
+	w.eventually("all of them", func() bool {
+		return w.got["canary 200"] == 3 && w.got["canary probe 200"] == 4 && w.got["base probe 502"] == 5 && w.got["base 200"] == 6
+	})
+}
+
 const everyFunction = "*"
 
 // InvokeAs stands for the functions behind the stage.
@@ -374,7 +398,7 @@ func TestRequestsAtTheStageBecomeAVerdict(t *testing.T) {
 			d.withAccessLog()
 			d.failing.Store(tt.failing)
 			w := &tailed{world: d.world, got: map[string]int{}}
-			w.tail = awsapi.NewTail(w.clients, wire.Account, topology.Cell{Region: greenRegion}, accessLog, w.clock)
+			w.tail = awsapi.NewTail(w.clients, wire.Account, topology.Cell{Region: greenRegion}, accessLog, "/healthz", w.clock)
 			w.run()
 			w.whole("live tail")
 			judge := health.NewEvidence(w.tail, w.clock.Now, health.EvidenceOptions{

@@ -343,7 +343,7 @@ func (c Config) checkEvidence(k *checker) {
 	k.between("evidence.tolerated_ratio", e.ToleratedRatio, 1, 10)
 	k.between("evidence.slo", e.SLO, 0.0001, 0.3)
 	k.duration("evidence.slow", e.Slow, 0, time.Minute)
-	k.between("evidence.min_requests", float64(e.MinRequests), 1, 1e6)
+	k.between("evidence.min_requests", float64(e.MinRequests), 0, 1e6)
 }
 
 func (c Config) checkAWS(k *checker) {

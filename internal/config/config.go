@@ -213,8 +213,10 @@ type Evidence struct {
 	SLO float64 `mapstructure:"slo"`
 	// Slow is the limit of latency: the canary may exceed it no more often than
 	// blue. 0 judges none.
-	Slow        time.Duration `mapstructure:"slow"`
-	MinRequests int           `mapstructure:"min_requests"` // of the canary, for a step to count as measured
+	Slow time.Duration `mapstructure:"slow"`
+	// MinRequests is how many requests of users the canary must have answered for
+	// a step to count as measured; with 0 tapctl's own probes do where nobody comes.
+	MinRequests int `mapstructure:"min_requests"`
 }
 
 // Alarms are the thresholds of the alarms (defaults: product.md section 3).
@@ -273,7 +275,7 @@ func Defaults() Config {
 		Lease: Lease{TTL: 10 * time.Minute, Heartbeat: time.Minute, OnExpired: "refuse"},
 		Probe: Probe{Count: 5, Timeout: 5 * time.Second, MaxFailures: 2, Preflight: true, Paths: []string{}},
 		Evidence: Evidence{
-			Enabled: true, Lag: 10 * time.Second, Poll: 2 * time.Second, Silent: time.Minute, Alpha: 0.01, ToleratedRatio: 1.5, SLO: 0.01, Slow: 2 * time.Second, MinRequests: 1,
+			Enabled: true, Lag: 10 * time.Second, Poll: 2 * time.Second, Silent: time.Minute, Alpha: 0.01, ToleratedRatio: 1.5, SLO: 0.01, Slow: 2 * time.Second,
 		},
 		Alarms: Alarms{LambdaErrors: 1, LambdaDuration: 3 * time.Second, API4XX: 5, API5XX: 1, API5XXRate: 0.05, APILatency: 2 * time.Second, DynamoDBThrottles: 1},
 		Logs:   Logs{RetentionDays: 30},

@@ -237,7 +237,7 @@ var values = map[string]valueRow{
 	"evidence.tolerated_ratio":  {[]string{"1", "10"}, map[string]string{"0.9": "want 1 to 10", "11": "want 1 to 10"}},
 	"evidence.slo":              {[]string{"0.0001", "0.3"}, map[string]string{"0": "want 0.0001 to 0.3", "0.31": "want 0.0001 to 0.3"}},
 	"evidence.slow":             {[]string{"0s", "1m"}, map[string]string{"-1s": "want 0s to 1m", "61s": "want 0s to 1m"}},
-	"evidence.min_requests":     {[]string{"1", "1000000"}, map[string]string{"0": "want 1 to", "few": wantInt}},
+	"evidence.min_requests":     {[]string{"0", "1000000"}, map[string]string{"-1": "want 0 to", "few": wantInt}},
 	"probe.count":               {[]string{"1", "100"}, map[string]string{"0": "want 1 to 100", "101": "want 1 to 100", "1.5": wantInt, "true": wantInt, `""`: wantInt}},
 	"probe.timeout":             {[]string{"100ms", "1m"}, map[string]string{"99ms": "want 100ms to 1m", "61s": "want 100ms to 1m", "5": wantDuration}},
 	"probe.preflight":           {[]string{"false"}, map[string]string{"often": "want true or false"}},

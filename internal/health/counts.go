@@ -10,6 +10,7 @@ import (
 type Request struct {
 	At      time.Time // when it came
 	Canary  bool      // green's candidate answered; otherwise the base side
+	Probe   bool      // tapctl's own, or a health checker's: no user's
 	Status  int       // HTTP
 	Latency time.Duration
 }
@@ -46,6 +47,7 @@ type Counter struct {
 	tickSince time.Time       // of the clock, when its first request was counted
 	step      evidence.Counts // since the dials took effect
 	whole     evidence.Counts // since requests were last missing
+	users     evidence.Counts // of whole, those of users
 	newest    time.Time
 	partial   string
 	sample    string // of the step: once a sample, its share stays one
@@ -65,19 +67,21 @@ func (c *Counter) Begin(dials time.Time) {
 	}
 }
 
-// Add counts a batch that was read at now, and returns what it counted. Requests
+// Add counts a batch that was read at now, and returns what it counted, and what
+// of it is users'. Probes are judged like users, since the dice send them to one
+// side or the other alike; what they do not show is that anybody came. Requests
 // of before the dials took effect are judged, and are not of the step. In that
 // time those of the base side may be the old version's or the promoted one's,
 // and are nobody's.
-func (c *Counter) Add(now time.Time, b Batch, promoted bool) evidence.Counts {
+func (c *Counter) Add(now time.Time, b Batch, promoted bool) (all, ofUsers evidence.Counts) {
 	c.source, c.partial = b.Source, b.Partial
 	if b.Sample != "" {
 		c.sample = b.Sample
 	}
 	if b.Partial != "" {
-		c.whole = evidence.Counts{}
+		c.whole, c.users = evidence.Counts{}, evidence.Counts{}
 	}
-	var early, got evidence.Counts
+	var early, got, earlyUsers, users evidence.Counts
 	for i := range b.Requests {
 		r := &b.Requests[i]
 		if r.At.Before(c.Began) {
@@ -86,6 +90,9 @@ func (c *Counter) Add(now time.Time, b Batch, promoted bool) evidence.Counts {
 		if c.from.IsZero() || r.At.Before(c.from) {
 			if r.Canary || !promoted {
 				c.tally(&early, r)
+				if !r.Probe {
+					c.tally(&earlyUsers, r)
+				}
 			}
 			continue
 		}
@@ -93,17 +100,20 @@ func (c *Counter) Add(now time.Time, b Batch, promoted bool) evidence.Counts {
 			c.newest = r.At
 		}
 		c.tally(&got, r)
+		if !r.Probe {
+			c.tally(&users, r)
+		}
 	}
 	if c.tick == (evidence.Counts{}) {
 		c.tickSince = now
 	}
 	c.step = sum(c.step, got)
 	if b.Partial == "" {
-		c.whole = sum(c.whole, got)
+		c.whole, c.users = sum(c.whole, got), sum(c.users, users)
 	}
-	all := sum(early, got)
+	all = sum(early, got)
 	c.tick = sum(c.tick, all)
-	return all
+	return all, sum(earlyUsers, users)
 }
 
 // tally adds a request to the counts.

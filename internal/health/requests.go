@@ -23,10 +23,11 @@ type EvidenceOptions struct {
 	Slow time.Duration
 	// Silent is how old the newest request may be before nothing is known.
 	Silent time.Duration
-	// MinRequests is how many requests the canary must have answered in a step,
-	// none of them missing, before the step counts as measured.
+	// MinRequests is how many requests of users the canary must have answered in
+	// a step, none of them missing, before the step counts as measured. 0: where
+	// nobody comes a single probe that was answered will do.
 	MinRequests int
-	// Budget paces the shift: a step counts as measured only once the evidence
+	// Budget paces the shift: a step counts as measured only once what users met
 	// carries the exposure of the next. nil: no such rule.
 	Budget *ramp.Budget
 }
@@ -43,7 +44,7 @@ type Evidence struct {
 
 	judge   *evidence.Judge
 	counter Counter
-	release evidence.Counts // of the whole shift
+	release evidence.Counts // what users met in the whole shift
 	last    evidence.Finding
 	why     string
 	bad     *Finding // once red, red: the retreat has begun
@@ -71,8 +72,8 @@ func (e *Evidence) Look(_ context.Context, since time.Time, sides Sides) Finding
 		e.counter.Began = since
 	}
 	e.counter.Begin(sides.DialsAt)
-	got := e.counter.Add(now, e.tail.Drain(), sides.Promoted)
-	e.release = sum(e.release, got)
+	got, users := e.counter.Add(now, e.tail.Drain(), sides.Promoted)
+	e.release = sum(e.release, users)
 	e.answers.look(now, since, got != (evidence.Counts{}) && e.counter.partial == "", sides)
 	if tick, ok := e.counter.Tick(now, sides); ok {
 		e.learn(now, tick, sides)
@@ -123,7 +124,7 @@ func (e *Evidence) carries(ahead float64) string {
 	if b == nil || ahead <= 0 {
 		return ""
 	}
-	next, why := b.Next(ahead/b.Growth, ramp.Seen{Counts: e.release, Fresh: e.counter.whole.GreenRequests})
+	next, why := b.Next(ahead/b.Growth, ramp.Seen{Counts: e.release, Fresh: e.counter.users.GreenRequests})
 	if next >= ahead*(1-grainSlack) {
 		return ""
 	}
@@ -156,9 +157,13 @@ const requestSource = "requests"
 // measured is the verdict on a green that is not known to be bad.
 func (e *Evidence) measured(now time.Time, sides Sides) (v Verdict, shared bool, detail string) {
 	c, o := &e.counter, e.options
-	whole, who := c.whole.GreenRequests, "the canary"
+	want, got, who := o.MinRequests, c.users, "users' requests"
+	if o.MinRequests == 0 {
+		want, got, who = 1, c.whole, "requests"
+	}
+	counted, by := got.GreenRequests, "the canary"
 	if sides.Promoted { // no canary is left, and every request is green's
-		whole, who = promoted(c.whole).GreenRequests, "the promoted version"
+		counted, by = promoted(got).GreenRequests, "the promoted version"
 	}
 	switch {
 	case !sides.Canary && !sides.Promoted:
@@ -173,16 +178,16 @@ func (e *Evidence) measured(now time.Time, sides Sides) (v Verdict, shared bool,
 		return Unknown, false, "no request of this step was seen yet" + c.by()
 	case now.Sub(c.newest) > o.Silent:
 		return Unknown, false, fmt.Sprintf("no request was seen for %v%s", now.Sub(c.newest).Round(time.Second), c.by())
-	case whole < float64(o.MinRequests) && (c.partial != "" || c.whole != c.step):
+	case counted < float64(want) && (c.partial != "" || c.whole != c.step):
 		reason := c.partial
 		if reason == "" {
 			reason = "some were missed before"
 		}
-		return Unknown, false, fmt.Sprintf("%s: %.0f of %d requests of %s were counted since%s; %s", reason, whole, o.MinRequests, who, c.by(), c.words())
+		return Unknown, false, fmt.Sprintf("%s: %.0f of %d %s of %s were counted since%s; %s", reason, counted, want, who, by, c.by(), c.words())
+	case counted < float64(want):
+		return Unknown, false, fmt.Sprintf("%.0f of %d %s of %s were counted; %s", counted, want, who, by, c.words())
 	case sides.Promoted:
-		return Healthy, false, "promoted; " + c.words()
-	case c.step.GreenRequests < float64(o.MinRequests):
-		return Unknown, false, fmt.Sprintf("%.0f of %d requests of the canary were counted%s", c.step.GreenRequests, o.MinRequests, c.by())
+		return Healthy, false, c.alone(true) + "promoted; " + c.words()
 	default:
 		if why := c.otherShare(sides.Share); why != "" {
 			return Unknown, false, why + "; " + c.words()
@@ -191,14 +196,25 @@ func (e *Evidence) measured(now time.Time, sides Sides) (v Verdict, shared bool,
 			return Unknown, false, why + "; " + c.words()
 		}
 		bound := evidence.UpperBound(c.whole.GreenErrors, c.whole.GreenRequests, o.Policy.Alpha)
-		return Healthy, false, fmt.Sprintf("%s; at most %.2g%% of the canary's fail", c.words(), 100*bound)
+		return Healthy, false, fmt.Sprintf("%s%s; at most %.2g%% of the canary's fail", c.alone(false), c.words(), 100*bound)
 	}
+}
+
+// alone says where a verdict on green is of probes alone.
+func (c *Counter) alone(promoted bool) string {
+	if c.users.GreenRequests > 0 || promoted && c.users.BlueRequests > 0 {
+		return ""
+	}
+	return "by probes alone, no user's request to green was seen: "
 }
 
 // words are the step's counts.
 func (c *Counter) words() string {
-	s := c.step
+	s, u := c.step, c.users
 	text := fmt.Sprintf("canary failed %.0f of %.0f requests, base %.0f of %.0f%s", s.GreenErrors, s.GreenRequests, s.BlueErrors, s.BlueRequests, c.by())
+	if w := c.whole; u != w {
+		text += fmt.Sprintf("; users' were %.0f and %.0f, the rest is probes", u.GreenRequests, u.BlueRequests)
+	}
 	if c.Slow > 0 {
 		text += fmt.Sprintf("; slower than %v were %.0f and %.0f", c.Slow, s.GreenSlow, s.BlueSlow)
 	}

@@ -72,7 +72,7 @@ func Scenarios(rate float64, at cutover.Percent) []Scenario {
 			Fault: Fault{Kind: Errors, Rate: rate, Both: true}, At: at, For: 3 * time.Minute, Config: map[string]any{"shift.hold_timeout": "20m"},
 			Ends: []string{"completed"}},
 		{Name: "no-traffic", About: "nobody comes: silence is no proof", Silent: true,
-			Config: map[string]any{"shift.plan": "budget", "shift.step": "100", "shift.on_inconclusive": "hold", "shift.hold_timeout": "3m", "evidence.min_requests": "2000"},
+			Config: map[string]any{"shift.plan": "budget", "shift.step": "100", "shift.on_inconclusive": "hold", "shift.hold_timeout": "3m"},
 			Ends:   []string{"held"}},
 		{Name: "late-onset", About: "green turns bad when half of the users are on it", Fault: Fault{Kind: Errors, Rate: rate}, At: 40, Config: paced, Ends: back},
 		{Name: "flaky", About: "both sides fail a little, always: a good release of a flaky service is not sent back",

@@ -25,6 +25,7 @@ type Access struct {
 	RequestID string
 	At        time.Time // when API Gateway received it
 	Canary    bool
+	Path      string // "-" where API Gateway does not know it
 	Status    int
 	Latency   time.Duration // until API Gateway answered
 }
@@ -38,6 +39,7 @@ func ParseAccess(line string) (Access, error) {
 		Status    string `json:"status"`
 		Latency   string `json:"latency_ms"`
 		Canary    string `json:"canary"`
+		Path      string `json:"path"`
 	}
 	if err := json.Unmarshal([]byte(line), &fields); err != nil {
 		return Access{}, fmt.Errorf("access log line %.80q: %w", line, err)
@@ -46,7 +48,7 @@ func ParseAccess(line string) (Access, error) {
 	if err != nil {
 		return Access{}, fmt.Errorf("access log line: time %q: want milliseconds since the epoch", fields.Time)
 	}
-	a := Access{RequestID: fields.RequestID, At: time.UnixMilli(milliseconds).UTC()}
+	a := Access{RequestID: fields.RequestID, Path: fields.Path, At: time.UnixMilli(milliseconds).UTC()}
 	if a.Status, err = strconv.Atoi(fields.Status); err != nil || a.Status < 100 || a.Status > 599 {
 		return Access{}, fmt.Errorf("access log line: status %q: want 100 to 599", fields.Status)
 	}

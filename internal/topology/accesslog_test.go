@@ -21,7 +21,7 @@ func TestParseAccessReadsTheFormat(t *testing.T) {
 	t.Parallel()
 	whole := func(name, value string) string {
 		values := map[string]string{
-			"requestId": "r", "requestTimeEpoch": "1772366400123", "status": "502", "responseLatency": "31", "isCanaryRequest": "true",
+			"requestId": "r", "requestTimeEpoch": "1772366400123", "status": "502", "responseLatency": "31", "path": "/healthz", "isCanaryRequest": "true",
 		}
 		values[name] = value
 		return written(values)
@@ -32,9 +32,10 @@ func TestParseAccessReadsTheFormat(t *testing.T) {
 		want topology.Access
 		bad  bool
 	}{
-		"canary":       {line: whole("", ""), want: topology.Access{RequestID: "r", At: at, Canary: true, Status: 502, Latency: 31 * time.Millisecond}},
-		"base":         {line: whole("isCanaryRequest", "false"), want: topology.Access{RequestID: "r", At: at, Status: 502, Latency: 31 * time.Millisecond}},
-		"no latency":   {line: whole("responseLatency", "-"), want: topology.Access{RequestID: "r", At: at, Canary: true, Status: 502}},
+		"canary":       {line: whole("", ""), want: topology.Access{RequestID: "r", Path: "/healthz", At: at, Canary: true, Status: 502, Latency: 31 * time.Millisecond}},
+		"base":         {line: whole("isCanaryRequest", "false"), want: topology.Access{RequestID: "r", Path: "/healthz", At: at, Status: 502, Latency: 31 * time.Millisecond}},
+		"no latency":   {line: whole("responseLatency", "-"), want: topology.Access{RequestID: "r", Path: "/healthz", At: at, Canary: true, Status: 502}},
+		"no path":      {line: whole("path", "-"), want: topology.Access{RequestID: "r", Path: "-", At: at, Canary: true, Status: 502, Latency: 31 * time.Millisecond}},
 		"no time":      {line: whole("requestTimeEpoch", "-"), bad: true},
 		"no status":    {line: whole("status", "-"), bad: true},
 		"status of 60": {line: whole("status", "60"), bad: true},
