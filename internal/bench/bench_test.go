@@ -159,7 +159,7 @@ func TestPredict(t *testing.T) {
 		if rps < 1 {
 			b.Most = 0.1 // a rehearsal's first step
 		}
-		return Predict(Fault("", rps, green), lags, b, 50)
+		return Predict(Fault("", rps, green), lags, b, SLO, 50)
 	}
 	// Forty requests a second of real time, under a clock sixty times as fast.
 	bad := play(40.0/60, 0.5)
@@ -176,7 +176,7 @@ func TestPredict(t *testing.T) {
 	if well := play(100, BaseRate); well.Caught != 0 || well.HarmedMean != 0 || !math.IsNaN(well.RestoreMedian) {
 		t.Errorf("a healthy green: %+v", well)
 	}
-	if slow := Predict(Fault("", 100, 0.5), Lags{Telemetry: 60, Undo: 90}, ramp.Default(100, 151*time.Second), 50); slow.RestoreMedian < 150 {
+	if slow := Predict(Fault("", 100, 0.5), Lags{Telemetry: 60, Undo: 90}, ramp.Default(100, 151*time.Second), SLO, 50); slow.RestoreMedian < 150 {
 		t.Errorf("a loop of 151 s restored after %v", slow.RestoreMedian)
 	}
 }

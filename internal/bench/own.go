@@ -78,9 +78,10 @@ func dialBinds(rps int) bool {
 
 // style is how a variant differs.
 type style struct {
-	errors   bool // no latency is judged: evidence.slow is 0
-	ramped   bool // it takes any weight the budget allows, and not the plan's next
-	alarms   bool // an alarm that counts decides by itself
+	errors   bool    // no latency is judged: evidence.slow is 0
+	ramped   bool    // it takes any weight the budget allows, and not the plan's next
+	alarms   bool    // an alarm that counts decides by itself
+	slo      float64 // 0: SLO
 	lastBake int
 	hold     int // seconds without a step, until it goes back
 	begun    int // seconds since the first user, until it goes back; 0: any
@@ -108,6 +109,9 @@ type budgeted struct {
 // alarms count share one percent.
 func judging(s style) evidence.Policy {
 	policy := evidence.Policy{Alpha: Alpha, R0: Tolerated, P0: SLO, Probes: true, Alarms: !s.alarms, Ticks: plannedTicks}
+	if s.slo > 0 {
+		policy.P0 = s.slo
+	}
 	if !s.errors {
 		policy.Slow = evidence.SlowShare
 	}

@@ -20,11 +20,12 @@ type Forecast struct {
 // Predict plays tapctl's budget ramp in the world, without a preflight where
 // the fault is invisible to probes. The rate may be a fraction of a request a
 // second: forty real ones under a clock that runs sixty times faster are 0.67.
-// budget.Rate must be the world's. Seeds below 1 count as 1.
-func Predict(w World, lags Lags, budget ramp.Budget, seeds int) Forecast {
+// budget.Rate must be the world's, slo is the rate that evidence.slo tolerates.
+// Seeds below 1 count as 1.
+func Predict(w World, lags Lags, budget ramp.Budget, slo float64, seeds int) Forecast {
 	p := Policy{
 		Name: Ours, Undo: Actuator{Lag: lags.Undo}, Own: true, tick: 1, compares: true,
-		start: startBudget(style{lastBake: LastBake, hold: HoldTimeout}, func(World) Lags { return lags }, func(World) ramp.Budget { return budget }),
+		start: startBudget(style{slo: slo, lastBake: LastBake, hold: HoldTimeout}, func(World) Lags { return lags }, func(World) ramp.Budget { return budget }),
 	}
 	seeds = max(seeds, 1)
 	f := Forecast{Seeds: seeds}

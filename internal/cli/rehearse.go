@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"math"
 	"os"
 	"slices"
 	"strings"
@@ -16,13 +15,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tapctl/tapctl/internal/app"
-	"github.com/tapctl/tapctl/internal/bench"
 	"github.com/tapctl/tapctl/internal/clock"
 	"github.com/tapctl/tapctl/internal/config"
 	"github.com/tapctl/tapctl/internal/cutover"
 	"github.com/tapctl/tapctl/internal/localaws"
 	"github.com/tapctl/tapctl/internal/localaws/fault"
-	"github.com/tapctl/tapctl/internal/ramp"
 	"github.com/tapctl/tapctl/internal/rehearse"
 )
 
@@ -56,8 +53,8 @@ call the public name (they resolve it through the real DNS server, honour TTLs
 and keep connections), and plays scenarios: a clean shift to 100 percent, and
 shifts into greens that are bad in one way or another. It ends with a score per
 scenario, and exits 0 only if no request failed that an injected fault does not
-explain and each shift ended as it has to. bad-code is compared with what the
-model of 'tapctl bench harm' expects at the same rate.`,
+explain and each shift ended as it has to. What the model of 'tapctl bench harm'
+expects at the same rate stands beside it, or why there is none.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.rehearse(cmd, ask) },
 	}
 	flags := cmd.Flags()
@@ -155,25 +152,8 @@ func (c *command) stage(ctx context.Context, dir string, ask rehearseAsk) (*rehe
 			Target: rehearse.Target{Host: cfg.Domain.Name, DNSServer: env.DNSServer, Port: env.HTTPSPort, Roots: roots, Clock: server.Clock()},
 		}}, rehearse.Plan{
 			Load:      rehearse.Load{Clients: ask.clients, Rate: ask.rate, Seed: ask.seed, ConnectionLife: 2 * time.Minute},
-			Scenarios: ask.scenarios, Model: model(cfg),
+			Scenarios: ask.scenarios, Model: model(op.configured),
 		}, nil
-}
-
-// model is the harm benchmark's, for the budget that the configuration has.
-func model(cfg config.Config) rehearse.Model {
-	const releases = 200
-	return func(s rehearse.Scenario, rate float64) rehearse.Forecast {
-		lags := bench.OurLags(rate)
-		budget := ramp.Default(rate, lags.Latency())
-		budget.Harm, budget.Tolerated = cfg.Shift.HarmBudget, cfg.Evidence.ToleratedRatio
-		world := bench.World{Name: s.Name, RPS: rate, Green: s.Fault.Rate}
-		f := bench.Predict(world, lags, budget, releases)
-		forecast := rehearse.Forecast{Rate: rate, HarmedMean: f.HarmedMean, HarmedP95: f.HarmedP95}
-		if !math.IsNaN(f.RestoreMedian) {
-			forecast.RestoreS = &f.RestoreMedian
-		}
-		return forecast
-	}
 }
 
 // operator is tapctl's own use-cases as the rehearsal calls them.
@@ -198,11 +178,16 @@ func (c *command) operator(ctx context.Context, cfg config.Config, over map[stri
 	return &operator{c, over, cfg, a}, nil
 }
 
-// with is the same application with more keys laid over its configuration.
-func (o *operator) with(over map[string]any) (app.App, error) {
+// configured is the configuration with more keys laid over it.
+func (o *operator) configured(over map[string]any) (config.Config, error) {
 	all := maps.Clone(o.over)
 	maps.Copy(all, over)
-	cfg, err := o.command.loadPackaged(all)
+	return o.command.loadPackaged(all)
+}
+
+// with is the same application so configured.
+func (o *operator) with(over map[string]any) (app.App, error) {
+	cfg, err := o.configured(over)
 	a := *o.app
 	a.Config = cfg
 	return a, err
@@ -316,13 +301,7 @@ func (c *command) printScores(scores []rehearse.Score, ask rehearseAsk, took tim
 			c.printf("      caught at exposure %s%%, detected after %s s, restored after %s s (its clock, %vx)\n",
 				optional(s.ExposureAtDetection), optional(s.DetectSeconds), optional(s.RestoreSeconds), ask.speed)
 		}
-		if m := s.Model; m != nil {
-			times := "-"
-			if m.Ratio != nil {
-				times = fmt.Sprintf("%.1f", *m.Ratio)
-			}
-			c.printf("      the model expects %.1f harmed (95%%: at most %.0f) at %.2f requests a second: measured %s times that\n", m.HarmedMean, m.HarmedP95, m.Rate, times)
-		}
+		c.printf("      %s\n", beside(s))
 		if s.FirstFailure != "" {
 			c.printf("      first failure no fault explains: %s\n", s.FirstFailure)
 		}

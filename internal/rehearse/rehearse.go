@@ -30,9 +30,9 @@ type Saboteur interface {
 	FrontDoor() string
 }
 
-// Model says what to expect of a scenario at a rate, in requests a second of
-// the clock.
-type Model func(s Scenario, rate float64) Forecast
+// Model says what to expect of a scenario that has no NoModel, at a rate, in
+// requests a second of the clock.
+type Model func(s Scenario, rate float64) (Forecast, error)
 
 // Plan is what a rehearsal does.
 type Plan struct {
@@ -128,12 +128,16 @@ func (s Stage) play(ctx context.Context, scenario Scenario, plan Plan) (Score, e
 		return Score{}, err
 	}
 	requests := users.Requests()
-	var model func() Forecast
-	if scenario.Forecast && plan.Model != nil {
-		rate := float64(len(requests)) / s.Clock.Now().Sub(began).Seconds()
-		model = func() Forecast { return plan.Model(scenario, rate) }
+	calls = s.Operator.APICalls() - calls
+	var expected *Forecast
+	if scenario.NoModel == "" && plan.Model != nil {
+		f, err := plan.Model(scenario, float64(len(requests))/s.Clock.Now().Sub(began).Seconds())
+		if err != nil {
+			return Score{}, err
+		}
+		expected = &f
 	}
-	return score(scenario, outcome, requests, scene.incident, s.Operator.APICalls()-calls, model), nil
+	return score(scenario, outcome, requests, scene.incident, calls, expected), nil
 }
 
 // scene watches the shift's events, as an onlooker, to put the fault in at the

@@ -27,6 +27,8 @@ type Score struct {
 	Sides map[string]int `json:"sides"`
 	// Model is what the harm benchmark's model expected, null where it has none.
 	Model *Compared `json:"model,omitempty"`
+	// NoModel is why it has none.
+	NoModel string `json:"no_model,omitempty"`
 
 	// Missed is why the scenario did not end as it must, "" where it did.
 	Missed string `json:"missed,omitempty"`
@@ -38,17 +40,26 @@ type Forecast struct {
 	HarmedMean float64  `json:"harmed_mean"`
 	HarmedP95  float64  `json:"harmed_p95"`
 	RestoreS   *float64 `json:"restore_s"` // median; null where it never was
+	SentBack   float64  `json:"sent_back"` // share of the releases, 0..1
 }
 
 // Compared is a forecast beside what was measured.
 type Compared struct {
 	Forecast
-	// Ratio is the harm measured over the model's mean, null where that is 0.
-	Ratio *float64 `json:"ratio"`
+	// Ratio is the harm measured over the model's mean, null where that is 0;
+	// Difference is the harm measured less the mean, and RestoreDifferenceS the
+	// time less the median, null where either never was.
+	Ratio              *float64 `json:"ratio"`
+	Difference         float64  `json:"difference"`
+	RestoreDifferenceS *float64 `json:"restore_difference_s"`
 }
 
 func (s *Score) compare(f Forecast) {
-	s.Model = &Compared{Forecast: f}
+	s.Model = &Compared{Forecast: f, Difference: float64(s.Harmed) - f.HarmedMean}
+	if s.RestoreSeconds != nil && f.RestoreS != nil {
+		difference := *s.RestoreSeconds - *f.RestoreS
+		s.Model.RestoreDifferenceS = &difference
+	}
 	if f.HarmedMean > 0 {
 		ratio := float64(s.Harmed) / f.HarmedMean
 		s.Model.Ratio = &ratio
@@ -57,9 +68,6 @@ func (s *Score) compare(f Forecast) {
 
 // Passed tells whether the scenario ended as it must.
 func (s Score) Passed() bool { return s.Missed == "" }
-
-// modelWithin is how many times the model's mean a release may harm.
-const modelWithin = 3
 
 // missed says why the scenario did not end as it must: nobody may fail because
 // of tapctl, and what was to be sent back must be, because of the fault and
@@ -76,8 +84,8 @@ func (s Score) missed(scenario Scenario, incident Incident) string {
 		return "the shift ended before the fault began"
 	case s.Outcome == "rolled_back" && scenario.Fault.Kind != "" && incident.Decided.Before(incident.Injected):
 		return "it was sent back before the fault"
-	case s.Model != nil && s.Model.Ratio != nil && *s.Model.Ratio > modelWithin:
-		return fmt.Sprintf("it harmed more than %d times what the model expects", modelWithin)
+	case scenario.Within > 0 && s.Model != nil && s.Model.Ratio != nil && *s.Model.Ratio > scenario.Within:
+		return fmt.Sprintf("it harmed more than %v times what the model expects", scenario.Within)
 	default:
 		return ""
 	}
@@ -96,10 +104,11 @@ type Incident struct {
 
 // score counts what the users met, and judges it beside the model where there
 // is one.
-func score(scenario Scenario, outcome string, requests []Request, incident Incident, apiCalls int, model func() Forecast) Score {
+func score(scenario Scenario, outcome string, requests []Request, incident Incident, apiCalls int, expected *Forecast) Score {
 	s := count(scenario, outcome, requests, incident, apiCalls)
-	if model != nil {
-		s.compare(model())
+	s.NoModel = scenario.NoModel
+	if expected != nil {
+		s.compare(*expected)
 	}
 	s.Missed = s.missed(scenario, incident)
 	return s

@@ -74,14 +74,16 @@ func TestWhatAScenarioMissed(t *testing.T) {
 		}
 		return all
 	}
-	good, bad := Scenario{Ends: []string{"completed"}}, Scenario{Ends: []string{"rolled_back"}, Fault: fault}
+	good, shown := Scenario{Ends: []string{"completed"}}, Scenario{Ends: []string{"rolled_back"}, Fault: fault}
+	bad := shown
+	bad.Within = 3
 	for _, tt := range []struct {
 		name     string
 		scenario Scenario
 		outcome  string
 		requests []Request
 		incident Incident
-		model    func() Forecast
+		expected *Forecast
 		want     string
 	}{
 		{"a good green is through", good, "completed", fine, Incident{}, nil, ""},
@@ -93,11 +95,12 @@ func TestWhatAScenarioMissed(t *testing.T) {
 		{"tapctl fails somebody", bad, "rolled_back", append(harmed(2), Request{At: t0, Address: blueDoor, Status: 502}), incident, nil, "1 requests failed"},
 		{"the fault never began", bad, "rolled_back", fine, Incident{Decided: t0}, nil, "before the fault began"},
 		{"sent back for something else", bad, "rolled_back", fine, Incident{Injected: t0, Decided: t0.Add(-time.Second), Fault: fault}, nil, "before the fault"},
-		{"as the model expects", bad, "rolled_back", harmed(12), incident, func() Forecast { return Forecast{HarmedMean: 4} }, ""},
-		{"far above the model", bad, "rolled_back", harmed(13), incident, func() Forecast { return Forecast{HarmedMean: 4} }, "more than 3 times"},
-		{"the model expects none", bad, "rolled_back", harmed(1), incident, func() Forecast { return Forecast{} }, ""},
+		{"as the model expects", bad, "rolled_back", harmed(12), incident, &Forecast{HarmedMean: 4}, ""},
+		{"far above the model", bad, "rolled_back", harmed(13), incident, &Forecast{HarmedMean: 4}, "more than 3 times"},
+		{"far above one that is only shown", shown, "rolled_back", harmed(13), incident, &Forecast{HarmedMean: 4}, ""},
+		{"the model expects none", bad, "rolled_back", harmed(1), incident, &Forecast{}, ""},
 	} {
-		s := score(tt.scenario, tt.outcome, tt.requests, tt.incident, 0, tt.model)
+		s := score(tt.scenario, tt.outcome, tt.requests, tt.incident, 0, tt.expected)
 		if s.Passed() != (tt.want == "") || !strings.Contains(s.Missed, tt.want) {
 			t.Errorf("%s: missed %q, want %q", tt.name, s.Missed, tt.want)
 		}
@@ -127,6 +130,14 @@ func TestAScoreBesideItsModel(t *testing.T) {
 	s.compare(Forecast{HarmedMean: 4})
 	if s.Model == nil || s.Model.Ratio == nil || *s.Model.Ratio != 1.5 {
 		t.Errorf("%+v, want a ratio of 1.5", s.Model)
+	}
+	restored, median := 100.0, 70.0
+	s.RestoreSeconds = &restored
+	if s.compare(Forecast{HarmedMean: 4, RestoreS: &median}); s.Model.Difference != 2 || s.Model.RestoreDifferenceS == nil || *s.Model.RestoreDifferenceS != 30 {
+		t.Errorf("%+v, want 2 more harmed and 30 s more", s.Model)
+	}
+	if s.compare(Forecast{}); s.Model.Difference != 6 || s.Model.RestoreDifferenceS != nil {
+		t.Errorf("%+v, want 6 more harmed than none", s.Model)
 	}
 	if s.compare(Forecast{}); s.Model.Ratio != nil {
 		t.Errorf("%v times nothing", *s.Model.Ratio)
