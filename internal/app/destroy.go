@@ -185,14 +185,24 @@ func (a *App) destroy(ctx context.Context, d *deployment, base bool) error {
 // forget removes the topology, here and in the control table: what it names
 // has gone.
 func (a *App) forget(ctx context.Context) error {
-	if err := os.Remove(a.topologyFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("remove the local copy of the topology: %w", err)
+	if err := a.forgetCopies(); err != nil {
+		return err
 	}
 	err := a.control().Forget(ctx)
 	if errors.Is(err, awsapi.ErrNoTopology) {
 		return nil
 	}
 	return err
+}
+
+// forgetCopies removes the local copies of topology and journal.
+func (a *App) forgetCopies() error {
+	for _, file := range []string{a.topologyFile(), a.shiftFile()} {
+		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove a local copy: %w", err)
+		}
+	}
+	return nil
 }
 
 // destroyBase takes the protection off, which is an update of its own, and
@@ -204,6 +214,13 @@ func (d *deployment) destroyBase(ctx context.Context) error {
 	if err := d.adopt(ctx); err != nil {
 		return err
 	}
+	empty, err := d.ask.Runner.Empty(ctx, d.name("base"))
+	if err != nil {
+		return err
+	}
+	if empty { // an earlier run has done it, and an update would make everything anew
+		return errors.Join(d.forgetCopies(), d.destroy(ctx, d.name("base")))
+	}
 	d.input.Unprotected = true
 	d.say(cutover.EventWrite, "taking the protection off %s, then deleting it with its data", d.name("base"))
 	if _, err := d.stack(ctx, d.name("base")+" (unprotect)", func() (infra.Result, error) {
@@ -211,8 +228,8 @@ func (d *deployment) destroyBase(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	if err := os.Remove(d.topologyFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("remove the local copy of the topology: %w", err)
+	if err := d.forgetCopies(); err != nil {
+		return err
 	}
 	return d.destroy(ctx, d.name("base"))
 }

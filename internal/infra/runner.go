@@ -2,6 +2,7 @@ package infra
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -193,6 +194,27 @@ func (r Runner) Outputs(ctx context.Context, stack string) (Outputs, error) {
 		return nil, explain("read outputs", stack, err, nil)
 	}
 	return plain(outputs), nil
+}
+
+// Empty tells whether a stack has no resource, as one that does not exist.
+func (r Runner) Empty(ctx context.Context, stack string) (bool, error) {
+	s, err := r.open(ctx, stack, func(*pulumi.Context) error { return nil })
+	if err != nil {
+		return false, err
+	}
+	exported, err := s.Export(ctx)
+	if err != nil {
+		return false, explain("read the state", stack, err, nil)
+	}
+	var state struct {
+		Resources []json.RawMessage `json:"resources"`
+	}
+	if len(exported.Deployment) > 0 {
+		if err := json.Unmarshal(exported.Deployment, &state); err != nil {
+			return false, explain("read the state", stack, err, nil)
+		}
+	}
+	return len(state.Resources) == 0, nil
 }
 
 func plain(outputs auto.OutputMap) Outputs {
