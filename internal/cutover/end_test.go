@@ -165,6 +165,36 @@ func (c *hasty) Sleep(_ context.Context, d time.Duration) error {
 	return nil
 }
 
+// TestTheLastChangeOfARetreatIsWaitedFor: where somebody moved the records, or
+// the write before was in sync already, the name of an earlier change says
+// nothing of one whose reply was lost.
+func TestTheLastChangeOfARetreatIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	target := cutover.Setting{Base: cutover.Forwarder}
+	moved, canary := target, target
+	moved.DNS, canary.Canary = 45, 30
+	for name, again := range map[string]cutover.Setting{"somebody moved the records": moved, "a look had them in place, and only the canary moved": canary} {
+		s := cutover.StartRetreat("back", target, plan(), start)
+		s.Plan.Linger = 3 * time.Second
+		at := start
+		tick := func(o cutover.Observation) {
+			at = at.Add(time.Second)
+			o.Now, o.LiveKnown = at, true
+			s, _ = cutover.Next(s, o)
+		}
+		tick(cutover.Observation{Live: moved})
+		tick(cutover.Observation{Live: target, Write: cutover.WriteResult{Sent: true, Change: "C1"}, InSync: true})
+		tick(cutover.Observation{Live: again})
+		tick(cutover.Observation{Live: target, Write: cutover.WriteResult{Sent: true, Error: "reply lost"}, InSync: s.Change != ""})
+		for end := at.Add(s.Plan.SyncTimeout - time.Second); at.Before(end); {
+			tick(cutover.Observation{Live: target, InSync: s.Change != ""})
+		}
+		if s.Phase != cutover.Retreating {
+			t.Errorf("%s: ended %s by the name of another change (%s)", name, s.Phase, s.Reason)
+		}
+	}
+}
+
 // TestARetreatWhoseReplyWasLostIsWaitedFor: the look before it may have been
 // old, so that only the failed call tells of a change that nobody has named.
 func TestARetreatWhoseReplyWasLostIsWaitedFor(t *testing.T) {
