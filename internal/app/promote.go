@@ -35,11 +35,10 @@ func (a *App) Promote(ctx context.Context, dryRun bool) (Report, error) {
 		return Report{Outcome: "completed", Dials: live.Dials, Exposure: live.Exposure(), DryRun: true, Steps: []StepReport{},
 			Reason: "dry run: would make version " + live.NextVersion + " live and remove the canary", NextCommand: "tapctl promote"}, nil
 	}
-	held, err := control.Take(ctx, a.lease("promote"), a.Clock.Now())
+	held, err := a.take(ctx, "promote")
 	if err != nil {
 		return Report{}, refused(err)
 	}
-	held.Now = a.Clock.Now
 	defer a.release(ctx, held)
 	last, found, err := control.Shift(ctx)
 	if err != nil {

@@ -99,11 +99,10 @@ func (a *App) Shift(ctx context.Context, ask ShiftAsk) (Report, error) {
 	if ask.DryRun {
 		return a.planShift(ctx, control, traffic, ask)
 	}
-	held, err := control.Take(ctx, a.lease("shift"), a.Clock.Now())
+	held, err := a.take(ctx, "shift")
 	if err != nil {
 		return Report{}, refused(err)
 	}
-	held.Now = a.Clock.Now
 	defer a.release(ctx, held)
 	state, budget, err := a.prepare(ctx, control, traffic, ask)
 	if errors.Is(err, cutover.ErrNothingToDo) {

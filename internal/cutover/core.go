@@ -223,14 +223,8 @@ func awaitSync(s State, o Observation) (State, []Action) {
 	}
 }
 
-// bake passes a step only when its time is over and the verdict is Healthy. A
-// verdict that cannot be there yet is no trouble, and its time counts: what is
-// red is seen in it.
+// bake passes a step only when its time is over and the verdict is Healthy.
 func bake(s State, o Observation) (State, []Action) {
-	if o.Now.Before(o.Health.Due()) {
-		s.UnknownSince = time.Time{}
-		return creditWatched(s, o), []Action{Wait{s.Plan.Poll}}
-	}
 	if o.Health.Verdict == health.Unknown && !plantedUnknownPasses {
 		return awaitVerdict(s, o)
 	}
@@ -258,11 +252,12 @@ func bake(s State, o Observation) (State, []Action) {
 }
 
 // awaitVerdict holds while nothing is known of green; at the end of its time
-// the policy says where to.
+// the policy says where to. A verdict that cannot be there yet is no trouble,
+// and its time counts: what is red is seen in it.
 func awaitVerdict(s State, o Observation) (State, []Action) {
 	if o.Now.Before(o.Health.Due()) {
 		s.UnknownSince = time.Time{}
-		return s, []Action{Wait{s.Plan.Poll}} // it cannot be there yet
+		return creditWatched(s, o), []Action{Wait{s.Plan.Poll}}
 	}
 	if s.Plan.HoldUnknown && !s.UnknownSince.IsZero() && o.Now.Sub(s.UnknownSince) > s.Plan.HoldTimeout {
 		return pause(s, o, s.Phase, fmt.Sprintf("no verdict for %v, and the policy is to hold: %s", s.Plan.HoldTimeout, o.Health.Reason()))
