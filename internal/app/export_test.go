@@ -24,7 +24,8 @@ func (a *App) Receipt(ctx context.Context, top topology.Topology, end cutover.St
 
 // Target is target.
 func (a *App) Target(ctx context.Context, top topology.Topology, live cutover.Setting, readErr error, ask RollbackAsk) (cutover.Setting, error) {
-	return a.target(ctx, top, live, readErr, ask)
+	target, _, err := a.target(ctx, top, live, readErr, ask)
+	return target, err
 }
 
 // KeepShift is keepShift.
@@ -109,3 +110,18 @@ func (a *App) Guard(ctx context.Context) error {
 	_, err := (&deployment{App: a}).guard(ctx)
 	return err
 }
+
+// Prepare is prepare.
+func (a *App) Prepare(ctx context.Context, top topology.Topology, ask ShiftAsk) (cutover.State, error) {
+	s, _, err := a.prepare(ctx, a.control(), awsapi.NewTraffic(a.Clients, top), ask)
+	return s, err
+}
+
+// Strategy is the plan of strategy for the whole way.
+func (a *App) Strategy(ctx context.Context, top topology.Topology, live cutover.Setting) (cutover.Plan, error) {
+	plan, _, err := a.strategy(ctx, top, live, ShiftAsk{Ask: cutover.Ask{Step: cutover.Percent(a.Config.Shift.Step), To: cutover.Percent(a.Config.Shift.To), Via: cutover.ViaBoth}})
+	return plan, err
+}
+
+// InTime is inTime.
+func (a *App) InTime(ctx context.Context, s cutover.State) error { return a.inTime(ctx, s) }

@@ -18,7 +18,7 @@ const usualSync = time.Minute
 func report(live cutover.Setting, plan cutover.Plan) PlanReport {
 	r := PlanReport{
 		Mode: cutover.ModeOf(live), From: live.Dials, Exposure: live.CandidateExposure(), Steps: []PlannedStep{}, Promote: plan.Promote,
-		EarliestS: plan.Length(0).Seconds(), NextCommand: "tapctl shift",
+		EarliestS: plan.Length(0).Seconds(), StepJobS: plan.EachNeeds(0).Seconds(), AllJobS: plan.AllNeed(0).Seconds(), NextCommand: "tapctl shift",
 		Notes: []string{"while 0 < dns < 100 both regions are written to: the last writer wins, and a user may not read his own write"},
 	}
 	gated := map[int]bool{}

@@ -57,8 +57,8 @@ func (a *App) Promote(ctx context.Context, dryRun bool) (Report, error) {
 		return Report{}, refused(err)
 	}
 	defer stopWatching()
-	if why := a.outlives(ctx, state); why != "" {
-		return Report{}, &Refused{Cause: errors.New("promote: not begun: " + why), Next: "a job with more time, or longer-lived credentials"}
+	if err := a.inTime(ctx, state); err != nil {
+		return Report{}, err
 	}
 	return a.drive(ctx, traffic, watch, held, state)
 }

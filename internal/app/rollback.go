@@ -72,7 +72,7 @@ func (a *App) Rollback(ctx context.Context, ask RollbackAsk) (Report, error) {
 	look, cancel := a.briefly(ctx)
 	live, readErr := traffic.Read(look)
 	cancel()
-	target, err := a.awaitTarget(ctx, journal, top, live, readErr, ask)
+	target, newest, err := a.awaitTarget(ctx, journal, top, live, readErr, ask)
 	if err != nil {
 		return a.undecided(err, live, readErr), nil
 	}
@@ -80,7 +80,7 @@ func (a *App) Rollback(ctx context.Context, ask RollbackAsk) (Report, error) {
 	if !ask.Shaped {
 		plan.Shape = cutover.Shape{} // who types rollback means now
 	}
-	state := cutover.StartRetreat(a.Clock.Now().UTC().Format("20060102T150405Z"), target, plan, a.Clock.Now())
+	state := cutover.StartRetreat(a.Clock.Now().UTC().Format("20060102T150405Z"), target, plan, a.Clock.Now()).Behind(newest, a.Clock.Now())
 	if ask.Shaped && readErr == nil {
 		state.Want, state.Last = live, live
 	}
@@ -94,7 +94,7 @@ func (a *App) planRollback(ctx context.Context, traffic *awsapi.Traffic, ask Rol
 	if err != nil {
 		return Report{}, refused(err)
 	}
-	target, err := a.target(ctx, traffic.Topology(), live, nil, ask)
+	target, _, err := a.target(ctx, traffic.Topology(), live, nil, ask)
 	if err != nil {
 		return Report{}, refused(err)
 	}

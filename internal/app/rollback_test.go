@@ -18,6 +18,7 @@ import (
 
 	"github.com/tapctl/tapctl/internal/app"
 	"github.com/tapctl/tapctl/internal/awsapi"
+	"github.com/tapctl/tapctl/internal/config"
 	"github.com/tapctl/tapctl/internal/cutover"
 	"github.com/tapctl/tapctl/internal/topology"
 )
@@ -361,4 +362,32 @@ func TestReceiptSaysOnlyWhatWasSeen(t *testing.T) {
 			t.Errorf("receipt: %+v, told %q", got, w.told)
 		}
 	})
+}
+
+// A retreat at a signal waits for nothing: who comes next waits for its change.
+func TestTheChangeOfASignalledRetreatIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Config.Lease.Heartbeat = 10000 * time.Hour
+	w.Config.Shift.Plan = config.PlanLockstep
+	w.Patience = time.Minute
+	w.makeControl()
+	change := w.weigh(100, 0)
+	held := ok[*awsapi.Held](t)(w.control().Take(t.Context(), cutover.Lease{Owner: "me", Expires: w.time.Now().Add(time.Hour)}, w.time.Now()))
+	signalled := cutover.State{ID: "s", Phase: cutover.RolledBack, Stopped: true, Touched: true, Change: change, Unsynced: true, Target: cutover.TargetOf(before), Ended: w.Clock.Now().Add(10000 * time.Hour)}
+	if err := held.Save(t.Context(), signalled); err != nil {
+		t.Fatal(err)
+	}
+	next := ok[cutover.State](t)(w.Prepare(t.Context(), w.top, app.ShiftAsk{Ask: cutover.Ask{Step: 50, To: 100}}))
+	if next.Change != change || !next.Unsynced {
+		t.Errorf("the next shift waits for %q (%v), want %q", next.Change, next.Unsynced, change)
+	}
+	r := ok[app.Report](t)(w.Rollback(t.Context(), app.RollbackAsk{}))
+	if r.Outcome != "uncertain" || !strings.Contains(r.Reason, "Route 53 was not in sync") {
+		t.Errorf("a rollback before it is in sync: %s: %s", r.Outcome, r.Reason)
+	}
+	w.time.Advance(2 * time.Minute)
+	if r = ok[app.Report](t)(w.Rollback(t.Context(), app.RollbackAsk{})); r.Outcome != "rolled_back" || r.Receipt == nil || r.Receipt.InSync.IsZero() {
+		t.Errorf("a rollback after it: %s: %s, %+v", r.Outcome, r.Reason, r.Receipt)
+	}
 }

@@ -122,35 +122,10 @@ func (a *App) Shift(ctx context.Context, ask ShiftAsk) (Report, error) {
 		return Report{}, refused(err)
 	}
 	defer stopWatching()
-	if why := a.outlives(ctx, state); why != "" {
-		return Report{}, &Refused{Cause: errors.New("shift: the next step is not begun: " + why), Next: "a job with more time, or longer-lived credentials; or smaller waits: tapctl plan shows them"}
+	if err := a.inTime(ctx, state); err != nil {
+		return Report{}, err
 	}
 	return a.drive(ctx, traffic, watch, held, state)
-}
-
-// outlives says why the run would not live to the end of the state's next
-// step. A retreat is never too long.
-func (a *App) outlives(ctx context.Context, s cutover.State) string {
-	if s.Phase == cutover.Retreating || s.Phase == cutover.Gated {
-		return ""
-	}
-	step := s.Step
-	if s.Phase == cutover.Promoting || s.Phase == cutover.Confirming {
-		step = len(s.Plan.Steps)
-	}
-	return s.Plan.Outlives(step, a.Clock.Now(), a.until(ctx))
-}
-
-// until is when this run cannot act any more, zero where nothing ends it.
-func (a *App) until(ctx context.Context) time.Time {
-	var until time.Time
-	if limit := a.Config.Shift.JobTimeout; limit > 0 {
-		until = a.Started.Add(limit)
-	}
-	if expires := a.Clients.CredentialsEnd(ctx); !expires.IsZero() && (until.IsZero() || expires.Before(until)) {
-		until = expires
-	}
-	return until
 }
 
 // gates are the steps of the plan that shift.approve keeps.
@@ -199,7 +174,7 @@ func (a *App) prepare(ctx context.Context, control *awsapi.Control, traffic *aws
 	}
 	id := a.Clock.Now().UTC().Format("20060102T150405Z")
 	a.announcePlan(id, live, plan)
-	return cutover.Start(id, live, plan, a.Clock.Now()), budget, nil
+	return cutover.Start(id, live, plan, a.Clock.Now()).Behind(open, a.Clock.Now()), budget, nil
 }
 
 // takeUp is the open shift, with a budget for the traffic that there is now.
@@ -237,6 +212,9 @@ func (a *App) planShift(ctx context.Context, control *awsapi.Control, traffic *a
 	}
 	if err != nil {
 		return Report{}, refused(err)
+	}
+	if err := a.inTime(ctx, state); err != nil {
+		return Report{}, err
 	}
 	r := Report{Outcome: "completed", Dials: state.Last.Dials, Exposure: state.Last.Exposure(), Reason: "dry run: nothing was changed", Steps: []StepReport{}, DryRun: true, NextCommand: "tapctl shift"}
 	for _, dials := range state.Plan.Steps[state.Step:] {

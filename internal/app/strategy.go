@@ -238,6 +238,10 @@ type PlanReport struct {
 	// harm before it is sent back, LateHarmed one that turns bad at the end.
 	WorstHarmed *float64 `json:"worst_harmed"`
 	LateHarmed  *float64 `json:"late_harmed"`
+	// StepJobS is the least shift.job_timeout by which each step can be begun,
+	// in a run of its own, and AllJobS by which one run can begin all of them.
+	StepJobS float64 `json:"step_job_s"`
+	AllJobS  float64 `json:"all_job_s"`
 	// Unfit says why the shift does not fit into one job, "" where it does.
 	Unfit       string   `json:"unfit,omitempty"`
 	Notes       []string `json:"notes"`
@@ -277,7 +281,10 @@ func (a *App) Plan(ctx context.Context, ask ShiftAsk) (PlanReport, error) {
 	}
 	a.harm(ctx, &r, top, plan, budget)
 	if until := a.until(ctx); !until.IsZero() {
-		if end := a.Clock.Now().Add(time.Duration(r.LikelyS * float64(time.Second))); end.After(until) {
+		end := a.Clock.Now().Add(time.Duration(r.LikelyS * float64(time.Second)))
+		if why := plan.Outlives(0, a.Clock.Now(), until); why != "" {
+			r.Unfit = "it is not begun: " + why
+		} else if end.After(until) {
 			r.Unfit = fmt.Sprintf("it ends about %v after this job or its credentials do: it will be held in front of a step, for 'tapctl shift --resume'", end.Sub(until).Round(time.Minute))
 		}
 	}

@@ -50,34 +50,35 @@ func (e *noTarget) Hint() string {
 // cannot be read is not an empty one: the local copy stands in for it, and
 // *noTarget is the answer where green's own version answers and there is none.
 //
-// readErr is why the dials, or some of them, could not be read.
-func (a *App) target(ctx context.Context, top topology.Topology, live cutover.Setting, readErr error, ask RollbackAsk) (cutover.Setting, error) {
+// readErr is why the dials, or some of them, could not be read. newest is the
+// journal's record, zero where it was not asked or did not answer.
+func (a *App) target(ctx context.Context, top topology.Topology, live cutover.Setting, readErr error, ask RollbackAsk) (target cutover.Setting, newest cutover.State, err error) {
 	liveKnown := readErr == nil
 	switch {
 	case ask.ToBlue:
-		return cutover.Setting{Base: cutover.Forwarder}, nil
+		return cutover.Setting{Base: cutover.Forwarder}, newest, nil
 	case ask.ToVersion != "":
 		to := cutover.Setting{Dials: cutover.Dials{DNS: 100}, Base: cutover.Live, LiveVersion: ask.ToVersion}
 		if liveKnown {
 			to.DNS = live.DNS // as a release goes back: the entrance stays
 		}
-		return to, nil
+		return to, newest, nil
 	}
 	call, cancel := a.briefly(ctx)
 	defer cancel()
-	shift, found, err := a.control().Shift(call)
-	target := cutover.RetreatTarget(shift, found, live, liveKnown)
+	newest, found, err := a.control().Shift(call)
+	target = cutover.RetreatTarget(newest, found, live, liveKnown)
 	if err != nil {
 		var known bool
 		if target, known = a.blindTarget(top, live, readErr, err); !known {
-			return target, &noTarget{err, live.LiveVersion, top.Retired}
+			return target, newest, &noTarget{err, live.LiveVersion, top.Retired}
 		}
 	}
 	if top.Retired && (target.DNS != 100 || target.Base != cutover.Live) {
 		// The journal is of the migration, whose way back has gone with blue.
-		return cutover.Setting{Dials: cutover.Dials{DNS: 100}, Base: cutover.Live}, nil
+		return cutover.Setting{Dials: cutover.Dials{DNS: 100}, Base: cutover.Live}, newest, nil
 	}
-	return target, nil
+	return target, newest, nil
 }
 
 // blindTarget is the target without the journal, and says what it went by.
@@ -105,7 +106,7 @@ const (
 
 // awaitTarget is target, asked again while nothing tells it: with no target
 // there is nothing to do, and who knows one can say it.
-func (a *App) awaitTarget(ctx context.Context, journal *cutover.LateJournal, top topology.Topology, live cutover.Setting, readErr error, ask RollbackAsk) (cutover.Setting, error) {
+func (a *App) awaitTarget(ctx context.Context, journal *cutover.LateJournal, top topology.Topology, live cutover.Setting, readErr error, ask RollbackAsk) (target cutover.Setting, newest cutover.State, err error) {
 	wait, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
@@ -116,16 +117,16 @@ func (a *App) awaitTarget(ctx context.Context, journal *cutover.LateJournal, top
 		}
 	}()
 	for try := 1; ; try++ {
-		target, err := a.target(wait, top, live, readErr, ask)
+		target, newest, err = a.target(wait, top, live, readErr, ask)
 		lost, isLost := errors.AsType[*noTarget](err)
 		if !isLost || try == targetTries {
-			return target, err
+			return target, newest, err
 		}
 		if try == 1 {
 			a.say(cutover.EventTrouble, "%v; asking again for a minute; at once: %s", err, lost.Hint())
 		}
 		if a.Clock.Sleep(wait, targetPause) != nil {
-			return target, err
+			return target, newest, err
 		}
 		// Non-fatal: the lease is asked for again with every record.
 		_ = a.takeBriefly(wait, journal)

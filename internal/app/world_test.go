@@ -255,8 +255,8 @@ func (w *world) journal(s cutover.State) {
 	w.time.Advance(time.Minute)
 }
 
-// weigh makes or changes the weighted pair.
-func (w *world) weigh(blue, green int64) {
+// weigh makes or changes the weighted pair, and returns the change's id.
+func (w *world) weigh(blue, green int64) (change string) {
 	w.t.Helper()
 	var changes []r53types.Change
 	for side, weight := range map[string]int64{"blue": blue, "green": green} {
@@ -266,10 +266,11 @@ func (w *world) weigh(blue, green int64) {
 			AliasTarget: &r53types.AliasTarget{DNSName: aws.String("d-" + side + ".execute-api." + region + ".amazonaws.com"), HostedZoneId: aws.String("Z-" + region)},
 		}})
 	}
-	ok[*route53.ChangeResourceRecordSetsOutput](w.t)(w.Clients.Route53().ChangeResourceRecordSets(w.t.Context(), &route53.ChangeResourceRecordSetsInput{
+	sent := ok[*route53.ChangeResourceRecordSetsOutput](w.t)(w.Clients.Route53().ChangeResourceRecordSets(w.t.Context(), &route53.ChangeResourceRecordSetsInput{
 		HostedZoneId: &w.top.ZoneID, ChangeBatch: &r53types.ChangeBatch{Changes: changes},
 	}))
 	<-w.batches
+	return aws.ToString(sent.ChangeInfo.Id)
 }
 
 // weights are the pair's, as "blue/green".

@@ -53,6 +53,7 @@ func (c *command) printPlan(r app.PlanReport) {
 		c.printf("then     promote green's candidate, and confirm\n")
 	}
 	c.printf("ends     after %v at the earliest, %v likely; users are on the candidate for %v of it\n", seconds(r.EarliestS), seconds(r.LikelyS), seconds(r.ExposedS))
+	c.printf("job      needs %v to begin any one step (then 'tapctl shift --resume' in the next), %v to begin all of them\n", seconds(r.StepJobS), seconds(r.AllJobS))
 	if r.WorstHarmed != nil {
 		c.printf("harm     %.3g requests expected of a green that is bad from the start, %.3g of one that turns bad at the end; %.3g requests a second, undone within %v\n",
 			*r.WorstHarmed, *r.LateHarmed, *r.Rate, seconds(r.LatencyS))

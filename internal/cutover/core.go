@@ -92,7 +92,7 @@ func absorbWrite(s State, o Observation) State {
 			s.Change = ""
 		}
 		s.Unsynced = true
-	case s.Phase == Retreating && s.Tries == 1 && o.Write.Sent && o.Write.Error == "":
+	case s.Phase == Retreating && s.Tries == 1 && s.Change == "" && o.Write.Sent && o.Write.Error == "":
 		s.Unsynced = false // the first try found the records where they belong
 	}
 	return s
@@ -398,8 +398,10 @@ func retreat(s State, o Observation, reason string) (State, []Action) {
 	if s.Plan.Freeze && !o.Stop {
 		return pause(s, o, s.Phase, "frozen, as on_incident says; a person decides: "+reason)
 	}
-	moved := s.Last.DNS != s.Target.DNS || s.Want.DNS != s.Target.DNS || !o.LiveKnown
-	s.Phase, s.PhaseAt, s.Reason, s.Change, s.Unsynced = Retreating, o.Now, reason, "", moved
+	if s.Last.DNS != s.Target.DNS || s.Want.DNS != s.Target.DNS || !o.LiveKnown {
+		s.Change, s.Unsynced = "", true // the way back has a change of its own
+	}
+	s.Phase, s.PhaseAt, s.Reason = Retreating, o.Now, reason
 	s.Receipt = Receipt{FaultSeen: o.Now, Decided: o.Now}
 	s.Stopped = s.Stopped || o.Stop
 	s.Tries = 1

@@ -203,6 +203,26 @@ func StartRetreat(id string, target Setting, plan Plan, now time.Time) State {
 	}
 }
 
+// remembered is how long after its end a run's named change is asked for. Route
+// 53 does not say how long it knows one, and spreads it within minutes.
+const remembered = time.Hour
+
+// Behind is a new shift or rollback that waits, as for its own, for the DNS
+// change that the run before it left on its way: a retreat at a signal waits for
+// nothing. One whose name was lost is awaited from the end on, like any other,
+// but not by a rollback: it would wait for what may never have been sent.
+func (s State) Behind(newest State, now time.Time) State {
+	patience := remembered
+	if newest.Change == "" {
+		patience = s.Plan.SyncTimeout
+	}
+	unnamed := newest.Change == "" && (s.Phase == Retreating || newest.Phase != RolledBack)
+	if newest.Unsynced && !unnamed && now.Before(newest.At().Add(patience)) {
+		s.Change, s.Unsynced = newest.Change, true
+	}
+	return s
+}
+
 // settle is how long the step waits before its evidence counts.
 func (p Plan) settle(step int) time.Duration {
 	if p.CanarySettle > 0 && step > 0 && p.Steps[step].DNS == p.Steps[step-1].DNS {
@@ -285,6 +305,37 @@ func (p Plan) Needs(step int) time.Duration {
 		return p.confirms() + back
 	}
 	return p.SyncTimeout + p.lasts(step) + back
+}
+
+// EachNeeds is the time a run must have to begin any one of the steps from this
+// one on, and the promotion: enough for a chain of runs of one step each.
+func (p Plan) EachNeeds(from int) time.Duration {
+	var most time.Duration
+	for step := from; step < p.end(); step++ {
+		most = max(most, p.Needs(step))
+	}
+	return most
+}
+
+// AllNeed is the time a run must have to begin all of them, where no wait is
+// longer than it is at the least.
+func (p Plan) AllNeed(from int) time.Duration {
+	var before, whole time.Duration
+	for step := from; step < p.end(); step++ {
+		whole = max(whole, before+p.Needs(step))
+		if step < len(p.Steps) {
+			before += p.lasts(step)
+		}
+	}
+	return whole
+}
+
+// end is one past what a plan begins last: a step, or the promotion.
+func (p Plan) end() int {
+	if p.Promote {
+		return len(p.Steps) + 1
+	}
+	return len(p.Steps)
 }
 
 // ends says that a run at this time has no more left than the way back takes.

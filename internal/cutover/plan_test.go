@@ -3,6 +3,7 @@ package cutover_test
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -87,6 +88,47 @@ func TestStepsRiseToTheEnd(t *testing.T) {
 		}
 		if end := steps[len(steps)-1]; end.DNS < ask.To || end.Canary < ask.To {
 			t.Fatalf("ends at %v, asked for %v", end, ask.To)
+		}
+	})
+}
+
+// TestJobTimes: the times that are told are the smallest in which every step is
+// begun, in one run or in a run each.
+func TestJobTimes(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		seconds := func(name string) time.Duration {
+			return time.Duration(rapid.IntRange(1, 900).Draw(t, name)) * time.Second
+		}
+		p := cutover.Plan{
+			Settle: seconds("settle"), Bake: seconds("bake"), CanarySettle: seconds("canary settle"), SyncTimeout: seconds("sync"), HoldTimeout: seconds("hold"),
+			Linger: seconds("linger"), Speaks: seconds("speaks"), Promote: rapid.Bool().Draw(t, "promote"), Paced: rapid.Bool().Draw(t, "paced"),
+		}
+		for i := range rapid.IntRange(1, 5).Draw(t, "steps") {
+			p.Steps = append(p.Steps, cutover.Dials{DNS: cutover.Percent(rapid.IntRange(0, 100).Draw(t, "dns")), Canary: cutover.Percent(20 * (i + 1))})
+			p.Bakes = append(p.Bakes, seconds("its bake"))
+		}
+		last := len(p.Steps) - 1
+		if p.Promote {
+			last++
+		}
+		// begun is whether a job of this length begins all of them, or each.
+		begun := func(job time.Duration, together bool) bool {
+			now := start
+			for step := 0; step <= last; step++ {
+				if p.Outlives(step, now, start.Add(job)) != "" {
+					return false
+				}
+				if together && step < len(p.Steps) {
+					now = now.Add(p.Length(step) - p.Length(step+1))
+				}
+			}
+			return true
+		}
+		for name, job := range map[string]time.Duration{"each": p.EachNeeds(0), "all": p.AllNeed(0)} {
+			if !begun(job, name == "all") || begun(job-time.Second, name == "all") {
+				t.Fatalf("%s: %v is not the least", name, job)
+			}
 		}
 	})
 }

@@ -210,16 +210,16 @@ func (s *sim) checkUpward(p *proc, op *operation) {
 }
 
 // checkBack holds a shift, over all its runs, to the retreat that one of them
-// began. What the journal never heard of shows only by the dials: where they
-// stand as before the first write, or as if the retreat had not been sent, or
-// where a person has put them since, the next run cannot know of it.
+// began. What the journal never heard of shows only by the dials: where each
+// stands as the record has it, or where a person has put one since, the next run
+// cannot know of it.
 func (s *sim) checkBack(p *proc, op *operation) {
 	back, went := s.back[p.intent.ID]
 	if !went || s.table.lease.Token != p.token { // checkStale holds who was overtaken
 		return
 	}
 	truth := s.truth()
-	unheard := stands(truth, p.intent.Target) || truth == back.from || s.humanSince(back.at)
+	unheard := back.known.ID != "" && turnedByNobody(truth, back.known) || s.humanSince(back.at)
 	if back.recorded || !unheard {
 		s.fail("nothing rises after a retreat began", "%s: %s to %v, at %v, after another run of %s went back (recorded: %v)",
 			p.name, op.dial, op.to, truth, p.intent.ID, back.recorded)

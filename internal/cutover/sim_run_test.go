@@ -79,6 +79,10 @@ func (p *proc) prepare(ask cutover.Intent) (cutover.State, error) {
 	}
 	now := simClock{p}.Now()
 	state, resumed, err := cutover.Admit(newest, found, ask, now)
+	if back, went := p.sim.back[newest.ID]; went && resumed {
+		back.known = newest
+		p.sim.back[newest.ID] = back
+	}
 	if err != nil || resumed {
 		return state, err
 	}
@@ -93,7 +97,7 @@ func (p *proc) prepare(ask cutover.Intent) (cutover.State, error) {
 	plan := p.sim.opt.plan
 	plan.Steps, plan.Once = steps, ask.Once
 	plan.Promote = plan.Promote && cutover.Promotes(live, steps)
-	return cutover.Start(p.name, live, plan, now), nil
+	return cutover.Start(p.name, live, plan, now).Behind(newest, now), nil
 }
 
 // rollback is one run of tapctl rollback.
@@ -111,7 +115,8 @@ func rollback(p *proc) {
 	plan := p.sim.opt.plan
 	plan.Steps, plan.Promote = nil, false
 	if known {
-		p.drive(nil, journal, cutover.StartRetreat(p.name, target, plan, simClock{p}.Now()))
+		now := simClock{p}.Now()
+		p.drive(nil, journal, cutover.StartRetreat(p.name, target, plan, now).Behind(newest, now))
 	} else {
 		p.refuse(err) // a person names the target, or asks again
 	}

@@ -254,7 +254,7 @@ func (p *proc) Retreat(_ context.Context, to cutover.Setting) (change string, er
 		p.sim.fail("a retreat is recorded before it is sent", "%s: journals %s", p.name, p.intent.Phase)
 	}
 	if _, again := p.sim.back[p.intent.ID]; !again {
-		p.sim.back[p.intent.ID] = retreated{at: p.sim.now, from: p.sim.truth()}
+		p.sim.back[p.intent.ID] = retreated{at: p.sim.now}
 	}
 	var stageErr, dnsErr error
 	parts := []func(){

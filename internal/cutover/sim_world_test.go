@@ -105,9 +105,9 @@ const (
 
 // retreated is how a shift went back, whichever of its runs began it.
 type retreated struct {
-	recorded bool            // the journal knows
-	at       time.Time       // when it was sent
-	from     cutover.Setting // where the dials stood when it was sent
+	recorded bool          // the journal knows
+	at       time.Time     // when it was sent
+	known    cutover.State // the record that a run took the shift up by since
 }
 
 // writer is who turned a dial last; nil proc is a human.
