@@ -191,8 +191,9 @@ func turn(s State, o Observation) (State, []Action) {
 	}
 	if _, records := write.(SetDNS); records {
 		// Journalled before the call: whoever resumes knows that there may be
-		// a change to wait for, even where its id was lost.
-		s.Unsynced = true
+		// a change to wait for, even where its id was lost. What has a name is
+		// of an earlier one.
+		s.Change, s.Unsynced = "", true
 	}
 	s.Tries++
 	s.Touched, s.DialsAt = true, time.Time{}

@@ -158,3 +158,26 @@ func TestATargetMustStandWhileSomebodyWatches(t *testing.T) {
 		}
 	}
 }
+
+// TestANewWriteForgetsTheChangeBefore: its own reply may be lost, and then only
+// time tells.
+func TestANewWriteForgetsTheChangeBefore(t *testing.T) {
+	t.Parallel()
+	p := plan()
+	p.Steps = []cutover.Dials{{DNS: 30, Canary: 10}}
+	before := cutover.State{Phase: cutover.RolledBack, Change: "C1", Unsynced: true, Ended: start}
+	s := cutover.Start("new", found, p, start).Behind(before, start)
+	at := found
+	for i, o := range []cutover.Observation{
+		{}, {Write: cutover.WriteResult{Sent: true, Error: "reply lost"}, InSync: true}, {InSync: true},
+	} {
+		if i > 0 {
+			at.DNS = 30
+		}
+		o.Now, o.Live, o.LiveKnown = start.Add(time.Duration(i)*time.Second), at, true
+		s, _ = cutover.Next(s, o)
+	}
+	if s.Phase != cutover.Syncing || s.Change != "" || !s.Unsynced {
+		t.Errorf("%s, change %q (%v)", s.Phase, s.Change, s.Unsynced)
+	}
+}
