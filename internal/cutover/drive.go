@@ -248,6 +248,9 @@ func (r *run) perform(ctx context.Context, action Action, o Observation) {
 		r.save(call)
 		r.saveEnd(ctx)
 	case SetCanary:
+		if r.state.Phase == Retreating {
+			r.askBack(ctx)
+		}
 		r.change(r.intended(), fmt.Sprintf("canary %v%% -> %v%%", a.From, a.To), func() (string, error) { return "", r.Traffic.SetCanary(call, a.From, a.To) })
 	case SetDNS:
 		r.change(r.intended(), fmt.Sprintf("dns %v%% -> %v%%", a.From, a.To), func() (string, error) { return r.Traffic.SetDNS(call, a.From, a.To) })
@@ -268,6 +271,7 @@ func (r *run) perform(ctx context.Context, action Action, o Observation) {
 		}
 		r.emit(a.Kind, a.Text, o)
 	case Finish:
+		r.tellBack(o)
 		r.finished = true
 	}
 }
@@ -425,14 +429,19 @@ func (r *run) untilStop(ctx context.Context, grace time.Duration) (context.Conte
 	return ctx, cancel
 }
 
+// hurry is the longest pause of a retreat after a signal: CI leaves few seconds.
+const hurry = time.Second
+
 // wait sleeps, and wakes early for a signal.
 func (r *run) wait(ctx context.Context, d time.Duration) {
-	if r.stopped() && r.state.Phase != Retreating {
-		return
-	}
 	sleep, cancel := ctx, context.CancelFunc(func() {})
-	if r.state.Phase != Retreating {
+	switch {
+	case !r.stopped():
 		sleep, cancel = r.untilStop(ctx, 0)
+	case r.state.Phase == Retreating:
+		d = min(d, hurry) // AWS is left a moment between two tries
+	default:
+		return
 	}
 	defer cancel()
 	// Non-fatal: an early end of the pause only means an earlier look.

@@ -343,6 +343,42 @@ func TestWhetherBlueCanTakeThemDelaysNothing(t *testing.T) {
 	}
 }
 
+// TestAShapedRetreatAsksWhetherBlueCanTakeThemFirst, before the first of them.
+func TestAShapedRetreatAsksWhetherBlueCanTakeThemFirst(t *testing.T) {
+	t.Parallel()
+	p := plan()
+	p.Shape = cutover.Shape{Step: 40, Pause: time.Second}
+	everybody := cutover.Setting{Dials: cutover.Dials{DNS: 100, Canary: 100}, Base: cutover.Forwarder}
+	state := cutover.StartRetreat("test", cutover.TargetOf(found), p, start)
+	state.Want, state.Last = everybody, everybody
+	aws := &portioned{following: following{standing: standing{everybody}}, asked: make(chan struct{})}
+	end := cutover.Run(t.Context(), cutover.Ports{
+		Traffic: aws, Journal: &refusing{}, Clock: &hasty{start}, Heartbeat: time.Hour,
+		Back: func(context.Context) string { close(aws.asked); return "blue answers" },
+	}, state)
+	if end.Phase != cutover.RolledBack || aws.portions == 0 || aws.unasked {
+		t.Errorf("%s after %d portions; not asked before the first: %v", end.Phase, aws.portions, aws.unasked)
+	}
+}
+
+// portioned is an AWS that sees whether blue was asked before its first portion.
+type portioned struct {
+	following
+	asked    chan struct{}
+	unasked  bool
+	portions int
+}
+
+func (p *portioned) SetCanary(ctx context.Context, from, to cutover.Percent) error {
+	p.portions++
+	select {
+	case <-p.asked:
+	case <-time.After(5 * time.Second): // the machine's own: only where it fails
+		p.unasked = true
+	}
+	return p.following.SetCanary(ctx, from, to)
+}
+
 // obedient goes where it is told, at once.
 type obedient struct {
 	stuck

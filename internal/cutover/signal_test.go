@@ -205,3 +205,87 @@ func (j *hangsAgain) Save(ctx context.Context, _ cutover.State) error {
 	}
 	return j.hang(ctx)
 }
+
+// rousing is a clock of a run that is signalled in its first pause.
+type rousing struct {
+	hasty
+	signal func()
+	slept  bool            // through the signal
+	after  []time.Duration // the pauses after it
+	roused bool
+}
+
+func (c *rousing) Sleep(ctx context.Context, d time.Duration) error {
+	if c.roused {
+		c.after = append(c.after, d)
+		return c.hasty.Sleep(ctx, d)
+	}
+	c.roused = true
+	c.signal()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(5 * time.Second): // the machine's own: only where it fails
+		c.slept = true
+		return nil
+	}
+}
+
+// following is an AWS whose dials follow at once, but for its first deaf retreats.
+type following struct {
+	standing
+	deaf  int
+	jumps int
+}
+
+func (f *following) Read(context.Context) (cutover.Setting, error) { return f.at, nil }
+func (f *following) SetCanary(_ context.Context, _, to cutover.Percent) error {
+	f.at.Canary = to
+	return nil
+}
+func (f *following) Retreat(_ context.Context, to cutover.Setting) (string, error) {
+	if f.jumps++; f.jumps > f.deaf {
+		f.at.Dials, f.at.Base = to.Dials, to.Base
+	}
+	return "", nil
+}
+
+// TestASignalEndsThePausesOfARetreat: between two portions, between two tries,
+// and while the target has to stand.
+func TestASignalEndsThePausesOfARetreat(t *testing.T) {
+	t.Parallel()
+	everybody := cutover.Setting{Dials: cutover.Dials{DNS: 100, Canary: 100}, Base: cutover.Forwarder}
+	for name, tt := range map[string]struct {
+		at    cutover.Setting
+		shape cutover.Shape
+		deaf  int
+		jumps int
+	}{
+		"between two portions":    {everybody, cutover.Shape{Step: 20, Pause: time.Minute}, 0, 1},
+		"between two tries":       {everybody, cutover.Shape{}, 4, 5},
+		"while the target stands": {cutover.Setting{Base: cutover.Forwarder}, cutover.Shape{}, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := plan()
+			p.Poll, p.Linger, p.Shape = 15*time.Second, 75*time.Second, tt.shape
+			state := cutover.StartRetreat("test", cutover.TargetOf(found), p, start)
+			state.Want, state.Last = tt.at, tt.at
+			stop := make(chan struct{})
+			watch := &rousing{hasty: hasty{start}, signal: func() { close(stop) }}
+			aws := &following{standing: standing{tt.at}, deaf: tt.deaf}
+			end := cutover.Run(t.Context(), cutover.Ports{Traffic: aws, Journal: &refusing{}, Clock: watch, Stop: stop, Heartbeat: time.Hour}, state)
+			if end.Phase != cutover.RolledBack || aws.jumps != tt.jumps {
+				t.Errorf("%s after %d jumps: %s", end.Phase, aws.jumps, end.Reason)
+			}
+			if watch.slept {
+				t.Error("it slept through the signal")
+			}
+			for _, d := range watch.after {
+				if d > time.Second {
+					t.Errorf("a pause of %v after the signal", d)
+				}
+			}
+		})
+	}
+}
