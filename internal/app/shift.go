@@ -106,7 +106,7 @@ func (a *App) Shift(ctx context.Context, ask ShiftAsk) (Report, error) {
 	defer a.release(ctx, held)
 	state, budget, err := a.prepare(ctx, control, traffic, ask)
 	if errors.Is(err, cutover.ErrNothingToDo) {
-		return a.nothingToDo(ctx, traffic)
+		return a.nothingLeft(ctx, traffic, ask)
 	}
 	if err != nil {
 		return Report{}, refused(err)
@@ -208,7 +208,7 @@ func (a *App) announcePlan(id string, live cutover.Setting, plan cutover.Plan) {
 func (a *App) planShift(ctx context.Context, control *awsapi.Control, traffic *awsapi.Traffic, ask ShiftAsk) (Report, error) {
 	state, _, err := a.prepare(ctx, control, traffic, ask)
 	if errors.Is(err, cutover.ErrNothingToDo) {
-		return a.nothingToDo(ctx, traffic)
+		return a.nothingLeft(ctx, traffic, ask)
 	}
 	if err != nil {
 		return Report{}, refused(err)
@@ -225,6 +225,19 @@ func (a *App) planShift(ctx context.Context, control *awsapi.Control, traffic *a
 
 func exposureAt(s cutover.State, d cutover.Dials) cutover.Percent {
 	return cutover.Setting{Dials: d, Base: s.Last.Base}.Exposure()
+}
+
+// nothingLeft is the end of a shift that has no step to go. A release that did
+// not happen is not done: where only the promotion is missing it says so.
+func (a *App) nothingLeft(ctx context.Context, traffic *awsapi.Traffic, ask ShiftAsk) (Report, error) {
+	live, err := traffic.Read(ctx)
+	if err == nil && !ask.NoPromote && ask.Ask.To == 100 && cutover.Unpromoted(live) {
+		return Report{}, &Refused{
+			Cause: fmt.Errorf("shift: everybody is on green's candidate (version %s) already, and it is not promoted", live.NextVersion),
+			Next:  "tapctl promote",
+		}
+	}
+	return a.nothingToDo(ctx, traffic)
 }
 
 func (a *App) nothingToDo(ctx context.Context, traffic *awsapi.Traffic) (Report, error) {

@@ -57,11 +57,21 @@ func Steps(live Setting, ask Ask) ([]Dials, error) {
 	if ask.DNSFirst || ask.Weights != nil {
 		steps = ask.dnsFirst(live, via)
 	}
-	if len(steps) == 0 {
-		return nil, ErrNothingToDo
+	if len(steps) > 0 {
+		return steps, nil
 	}
-	return steps, nil
+	if limit := ask.MaxExposure; limit > 0 && live.CandidateExposure() == 0 {
+		ask.MaxExposure = 0
+		if first, err := Steps(live, ask); err == nil {
+			return nil, fmt.Errorf("plan: the first step exposes %v%% of users, and at most %v%% are to be: make the step smaller", Setting{Dials: first[0]}.CandidateExposure(), limit)
+		}
+	}
+	return nil, ErrNothingToDo
 }
+
+// Unpromoted is true where every user that DNS sends to green is on the
+// candidate, and all that a whole shift has left to do is to promote it.
+func Unpromoted(live Setting) bool { return Promotes(live, []Dials{live.Dials}) }
 
 // multiples are those of Step up to To, and To itself.
 func (ask Ask) multiples() []Percent {

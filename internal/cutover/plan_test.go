@@ -2,6 +2,7 @@ package cutover_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,11 +56,38 @@ func TestSteps(t *testing.T) {
 	}
 }
 
+// TestStepsNothingToDo: no step is left, which is not the same as none that is
+// allowed, nor as done.
 func TestStepsNothingToDo(t *testing.T) {
 	t.Parallel()
-	live := cutover.Setting{Dials: cutover.Dials{DNS: 100, Canary: 100}, Base: cutover.Forwarder}
-	if _, err := cutover.Steps(live, cutover.Ask{Step: 10, To: 100}); !errors.Is(err, cutover.ErrNothingToDo) {
-		t.Errorf("err = %v, want ErrNothingToDo", err)
+	at := func(dns, canary cutover.Percent, base cutover.Base, next string) cutover.Setting {
+		return cutover.Setting{Dials: cutover.Dials{DNS: dns, Canary: canary}, Base: base, LiveVersion: "1", NextVersion: next}
+	}
+	for _, tt := range []struct {
+		name       string
+		live       cutover.Setting
+		ask        cutover.Ask
+		capped     string
+		unpromoted bool
+	}{
+		{"everybody on the candidate", at(100, 100, cutover.Forwarder, "2"), cutover.Ask{Step: 10, To: 100}, "", true},
+		{"a release, everybody on the candidate", at(100, 100, cutover.Live, "2"), cutover.Ask{Step: 10, To: 100}, "", true},
+		{"promoted", at(100, 0, cutover.Live, "1"), cutover.Ask{Step: 10, To: 100}, "", false},
+		{"half of it, as asked", at(50, 50, cutover.Forwarder, "2"), cutover.Ask{Step: 10, To: 50}, "", false},
+		{"as far as the cap allows", at(50, 50, cutover.Forwarder, "2"), cutover.Ask{Step: 10, To: 100, MaxExposure: 30}, "", false},
+		{"a cap below the first step", at(0, 10, cutover.Forwarder, "2"), cutover.Ask{Step: 10, To: 100, MaxExposure: 0.5}, "the first step exposes 1% of users, and at most 0.5%", false},
+		{"a cap below a release's first step", at(100, 0, cutover.Live, "2"), cutover.Ask{Step: 10, To: 100, MaxExposure: 5}, "the first step exposes 10% of users, and at most 5%", false},
+	} {
+		steps, err := cutover.Steps(tt.live, tt.ask)
+		switch {
+		case tt.capped == "" && !errors.Is(err, cutover.ErrNothingToDo):
+			t.Errorf("%s: %v, %v; want ErrNothingToDo", tt.name, steps, err)
+		case tt.capped != "" && (err == nil || errors.Is(err, cutover.ErrNothingToDo) || !strings.Contains(err.Error(), tt.capped)):
+			t.Errorf("%s: %v, %v; want %q", tt.name, steps, err, tt.capped)
+		}
+		if got := cutover.Unpromoted(tt.live); got != tt.unpromoted {
+			t.Errorf("%s: unpromoted %v", tt.name, got)
+		}
 	}
 }
 
