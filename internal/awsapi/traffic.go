@@ -61,9 +61,7 @@ func (t *Traffic) Read(ctx context.Context) (cutover.Setting, error) {
 		if stage, unread.Stage = t.stage(ctx); unread.Stage != nil {
 			return
 		}
-		if stage.CanarySettings != nil {
-			setting.Canary = cutover.Percent(stage.CanarySettings.PercentTraffic)
-		}
+		setting.Canary = canaryOf(stage)
 		setting.Base, unread.Stage = t.base(stage.Variables["fn"])
 	})
 	for name, into := range map[string]struct {
@@ -295,39 +293,59 @@ func (t *Traffic) SetCanary(ctx context.Context, from, to cutover.Percent) error
 	return t.patch(ctx, step, patches)
 }
 
-// Promote implements cutover.Traffic: the candidate becomes live, the base
-// side becomes live, and the canary goes.
-func (t *Traffic) Promote(ctx context.Context) error {
-	next, err := t.alias(ctx, "next")
-	if err != nil {
-		return err
+// Promote implements cutover.Traffic: the candidate becomes live, then the base
+// side becomes live, then the canary goes, a call each. Live answers before the
+// canary stops, so no request is without a function.
+func (t *Traffic) Promote(ctx context.Context, from, to cutover.Setting) error {
+	if from.LiveVersion != to.LiveVersion {
+		return t.promoteAlias(ctx, from.LiveVersion, to.LiveVersion)
 	}
-	if err := t.pointLive(ctx, aws.ToString(next.FunctionVersion)); err != nil {
-		return err
+	step := "promote stage " + t.top.Target.Stage
+	patch := replace("/variables/fn", t.top.Target.FnLive())
+	if from.Base == to.Base {
+		step, patch = "remove the canary of stage "+t.top.Target.Stage, apitypes.PatchOperation{Op: apitypes.OpRemove, Path: aws.String("/canarySettings")}
 	}
 	stage, err := t.stage(ctx)
 	if err != nil {
 		return err
 	}
-	// Live answers before the canary stops: no request is without a function.
-	if err := t.patch(ctx, "promote stage "+t.top.Target.Stage, []apitypes.PatchOperation{replace("/variables/fn", t.top.Target.FnLive())}); err != nil {
+	base, err := t.base(stage.Variables["fn"])
+	if err != nil {
 		return err
 	}
-	if stage.CanarySettings == nil {
-		return nil
+	if canary := canaryOf(stage); base != from.Base || canary != from.Canary {
+		return fmt.Errorf("%s: it stands at base %s, canary %v%%, not at %s, %v%% as before", step, base, canary, from.Base, from.Canary)
 	}
-	return t.patch(ctx, "remove the canary of stage "+t.top.Target.Stage, []apitypes.PatchOperation{
-		{Op: apitypes.OpRemove, Path: aws.String("/canarySettings")},
-	})
+	return t.patch(ctx, step, []apitypes.PatchOperation{patch})
 }
 
-// pointLive moves the alias live, guarded by its revision.
-func (t *Traffic) pointLive(ctx context.Context, version string) error {
-	live, err := t.alias(ctx, "live")
-	if err != nil || aws.ToString(live.FunctionVersion) == version {
+// promoteAlias points live at the candidate that was watched, and at no other,
+// guarded by the revision of what stood there before.
+func (t *Traffic) promoteAlias(ctx context.Context, from, to string) error {
+	step := "promote version " + to
+	next, err := t.alias(ctx, "next")
+	if err != nil {
 		return err
 	}
-	return t.updateLive(ctx, version, live.RevisionId)
+	live, err := t.alias(ctx, "live")
+	if err != nil {
+		return err
+	}
+	if version := aws.ToString(next.FunctionVersion); version != to {
+		return fmt.Errorf("%s: the candidate is version %s now", step, version)
+	}
+	if version := aws.ToString(live.FunctionVersion); version != from {
+		return fmt.Errorf("%s: live stands at version %s, not at %s as before", step, version, from)
+	}
+	return t.updateLive(ctx, to, live.RevisionId)
+}
+
+// canaryOf is the percent of the stage's canary, 0 where it has none.
+func canaryOf(stage *apigateway.GetStageOutput) cutover.Percent {
+	if stage.CanarySettings == nil {
+		return 0
+	}
+	return cutover.Percent(stage.CanarySettings.PercentTraffic)
 }
 
 func (t *Traffic) updateLive(ctx context.Context, version string, revision *string) error {

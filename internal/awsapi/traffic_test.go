@@ -201,19 +201,20 @@ func TestSetCanaryMakesARealCanary(t *testing.T) {
 	same(t, "a foreign override is put right", stage{forwarder + ":live", true, 20, apiFunction + ":next"}, d.stage())
 }
 
-func TestPromote(t *testing.T) {
-	t.Parallel()
-	d := newDeployed(t)
-	promoted := cutover.Setting{Base: cutover.Live, LiveVersion: "2", NextVersion: "2"}
-	for _, when := range []string{"once", "again"} {
-		if err := d.traffic.Promote(t.Context()); err != nil {
-			t.Fatal(when, err)
+// promote does all parts of a promotion, each from what stands.
+func (d *deployed) promote(t *testing.T) {
+	t.Helper()
+	for range 4 {
+		live := ok[cutover.Setting](t)(d.traffic.Read(t.Context()))
+		to := cutover.Setting{Dials: cutover.Dials{DNS: live.DNS}, Base: cutover.Live, LiveVersion: live.NextVersion, NextVersion: live.NextVersion}
+		if live == to {
+			return
 		}
-		same(t, when, promoted, ok[cutover.Setting](t)(d.traffic.Read(t.Context())))
-		if s := d.stage(); s.Canary {
-			t.Errorf("%s: the canary is still there: %+v", when, s)
+		if err := d.traffic.Promote(t.Context(), live, to); err != nil {
+			t.Fatal(err)
 		}
 	}
+	t.Fatal("three parts do not promote")
 }
 
 // At every moment of a promotion each side of the stage has a function that
@@ -221,8 +222,9 @@ func TestPromote(t *testing.T) {
 func TestPromoteOrder(t *testing.T) {
 	t.Parallel()
 	d := newDeployed(t)
-	if err := d.traffic.Promote(t.Context()); err != nil {
-		t.Fatal(err)
+	d.promote(t)
+	if s := d.stage(); s.Canary {
+		t.Errorf("the canary is still there: %+v", s)
 	}
 	var order []string
 	d.mu.Lock()
@@ -240,6 +242,36 @@ func TestPromoteOrder(t *testing.T) {
 	same(t, "order", []string{"alias", "base", "canary"}, order)
 }
 
+// TestPromoteOnlyWhatWasWatched: whatever moved since the look keeps the write
+// from landing.
+func TestPromoteOnlyWhatWasWatched(t *testing.T) {
+	t.Parallel()
+	to := cutover.Setting{Base: cutover.Live, LiveVersion: "2", NextVersion: "2"}
+	at := func(base cutover.Base, canary cutover.Percent, live string) cutover.Setting {
+		return cutover.Setting{Dials: cutover.Dials{Canary: canary}, Base: base, LiveVersion: live, NextVersion: "2"}
+	}
+	for _, tt := range []struct {
+		name  string
+		moved func(t *testing.T, d *deployed)
+		from  cutover.Setting
+		want  string
+	}{
+		{"the candidate", func(t *testing.T, d *deployed) { d.point(t, "next", "1") }, at(cutover.Forwarder, 10, "1"), "promote version 2: the candidate is version 1 now"},
+		{"live", func(t *testing.T, d *deployed) { d.point(t, "live", "2") }, at(cutover.Forwarder, 10, "1"), "live stands at version 2, not at 1 as before"},
+		{"the canary, before the base", func(_ *testing.T, d *deployed) { d.patch(apitypes.OpReplace, "/canarySettings/percentTraffic", "30") }, at(cutover.Forwarder, 10, "2"), "it stands at base forwarder, canary 30%, not at forwarder, 10% as before"},
+		{"the base, before the canary goes", func(*testing.T, *deployed) {}, at(cutover.Live, 10, "2"), "remove the canary of stage prod: it stands at base forwarder, canary 10%, not at live, 10% as before"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			d := newDeployed(t)
+			tt.moved(t, d)
+			before := ok[cutover.Setting](t)(d.traffic.Read(t.Context()))
+			wantError(t, d.traffic.Promote(t.Context(), tt.from, to), tt.want)
+			same(t, "nothing moved", before, ok[cutover.Setting](t)(d.traffic.Read(t.Context())))
+		})
+	}
+}
+
 func TestPromoteStopsWhereItFails(t *testing.T) {
 	t.Parallel()
 	d := newDeployed(t)
@@ -249,7 +281,8 @@ func TestPromoteStopsWhereItFails(t *testing.T) {
 		}
 		return nil
 	})
-	wantError(t, d.traffic.Promote(t.Context()), "point alias "+apiFunction+":live at version 2")
+	to := cutover.Setting{Base: cutover.Live, LiveVersion: "2", NextVersion: "2"}
+	wantError(t, d.traffic.Promote(t.Context(), deployedSetting, to), "point alias "+apiFunction+":live at version 2")
 	d.intercept(nil)
 	same(t, "nothing moved", deployedSetting, ok[cutover.Setting](t)(d.traffic.Read(t.Context())))
 }
@@ -281,9 +314,7 @@ func TestRetreatAfterPromotion(t *testing.T) {
 	t.Parallel()
 	d := newDeployed(t)
 	d.weigh(0, 100)
-	if err := d.traffic.Promote(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	d.promote(t)
 	ok[string](t)(d.traffic.Retreat(t.Context(), toBlue))
 	want := cutover.Setting{Base: cutover.Forwarder, LiveVersion: "2", NextVersion: "2"}
 	same(t, "setting", want, ok[cutover.Setting](t)(d.traffic.Read(t.Context())))
@@ -296,9 +327,7 @@ func TestRetreatOfARelease(t *testing.T) {
 	d.weigh(0, 100)
 	d.patch(apitypes.OpReplace, "/variables/fn", apiFunction+":live")
 	target := cutover.TargetOf(ok[cutover.Setting](t)(d.traffic.Read(t.Context())))
-	if err := d.traffic.Promote(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	d.promote(t)
 	ok[string](t)(d.traffic.Retreat(t.Context(), target))
 	want := cutover.Setting{Dials: cutover.Dials{DNS: 100}, Base: cutover.Live, LiveVersion: "1", NextVersion: "2"}
 	same(t, "setting", want, ok[cutover.Setting](t)(d.traffic.Read(t.Context())))
@@ -354,9 +383,7 @@ func TestRetreatOfStageAndAliasAreApart(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			d := newDeployed(t)
-			if err := d.traffic.Promote(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			d.promote(t)
 			if err := d.traffic.SetCanary(t.Context(), 0, 10); err != nil {
 				t.Fatal(err)
 			}
@@ -386,9 +413,7 @@ func TestRetreatOfStageAndAliasAreApart(t *testing.T) {
 func TestRetreatDoesNotWaitForALook(t *testing.T) {
 	t.Parallel()
 	d := newDeployed(t)
-	if err := d.traffic.Promote(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	d.promote(t)
 	d.intercept(func(r request) error {
 		if r.Method == http.MethodGet && r.Service != "route53" {
 			return errSilent

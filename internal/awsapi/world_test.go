@@ -432,6 +432,14 @@ func (d *deployed) patch(op apitypes.Op, path, value string) {
 	}))
 }
 
+// point moves an alias, whatever stands there.
+func (d *deployed) point(t *testing.T, alias, version string) {
+	t.Helper()
+	ok[*lambda.UpdateAliasOutput](t)(d.clients.Lambda(greenRegion).UpdateAlias(t.Context(), &lambda.UpdateAliasInput{
+		FunctionName: aws.String(apiFunction), Name: &alias, FunctionVersion: &version,
+	}))
+}
+
 // version is what an alias points at.
 func (d *deployed) version(alias string) string {
 	d.t.Helper()

@@ -92,6 +92,9 @@ func writesToPlan(_ State, _ Observation, after State, actions []Action) error {
 			if after.Step != len(after.Plan.Steps)-1 {
 				return fmt.Errorf("promote in step %d of %d", after.Step+1, len(after.Plan.Steps))
 			}
+			if w.To != after.Want || w.From.NextVersion != w.To.LiveVersion {
+				return fmt.Errorf("%v at %v, intended %v", w, w.From, after.Want)
+			}
 		case Retreat:
 			if w.To != after.Target {
 				return fmt.Errorf("retreat to %v, target %v", w.To, after.Target)

@@ -369,12 +369,12 @@ func promote(s State, o Observation) (State, []Action) {
 		s.Tries, s.StepAt = 0, o.Now
 		return enter(s, o, Confirming, fmt.Sprintf("promoted; confirming for %v", s.Plan.Bake))
 	}
-	if s.Tries >= s.Plan.WriteTries {
+	if s.Tries >= promoteParts*s.Plan.WriteTries {
 		return retreat(s, o, fmt.Sprintf("promotion did not show after %d tries: %s", s.Tries, o.Write.Error))
 	}
 	s.Tries++
 	s.Touched = true
-	return s, []Action{Save{}, Promote{}}
+	return s, []Action{Save{}, Promote{From: o.Live, To: s.Want}}
 }
 
 // hold waits for a reading, a verdict or the journal, within its own budget.

@@ -111,7 +111,14 @@ func (w *world) perform(action cutover.Action, e event) {
 	case cutover.SetDNS:
 		turned.DNS = a.To
 	case cutover.Promote:
-		turned.Base, turned.Canary, turned.LiveVersion = cutover.Live, 0, turned.NextVersion
+		switch {
+		case turned.LiveVersion != a.To.LiveVersion:
+			turned.LiveVersion = a.To.LiveVersion
+		case turned.Base != a.To.Base:
+			turned.Base = a.To.Base
+		default:
+			turned.Canary = a.To.Canary
+		}
 	case cutover.Retreat:
 		turned.Dials, turned.Base = a.To.Dials, a.To.Base
 	case cutover.Finish:

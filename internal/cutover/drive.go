@@ -18,7 +18,10 @@ type Traffic interface {
 	// only lands where from still stands. It returns the change's id.
 	SetDNS(ctx context.Context, from, to Percent) (change string, err error)
 	SetCanary(ctx context.Context, from, to Percent) error
-	Promote(ctx context.Context) error
+	// Promote does one part of a promotion: the first in which the two differ of
+	// live version, base and canary. It only lands where from still stands, and
+	// the candidate is the version that to makes live.
+	Promote(ctx context.Context, from, to Setting) error
 	// Retreat sends everything back at once and returns the DNS change's id,
 	// "" where no record had to change. It returns when both parts have been
 	// tried, with the errors of both.
@@ -255,7 +258,7 @@ func (r *run) perform(ctx context.Context, action Action, o Observation) {
 	case SetDNS:
 		r.change(r.intended(), fmt.Sprintf("dns %v%% -> %v%%", a.From, a.To), func() (string, error) { return r.Traffic.SetDNS(call, a.From, a.To) })
 	case Promote:
-		r.change(r.intended(), "promote", func() (string, error) { return "", r.Traffic.Promote(call) })
+		r.change(r.intended(), a.String(), func() (string, error) { return "", r.Traffic.Promote(call, a.From, a.To) })
 	case Retreat:
 		if r.fenced {
 			return // the record was refused: another run decides

@@ -23,7 +23,7 @@ func (s standing) SetDNS(context.Context, cutover.Percent, cutover.Percent) (str
 	return "", nil
 }
 func (s standing) SetCanary(context.Context, cutover.Percent, cutover.Percent) error { return nil }
-func (s standing) Promote(context.Context) error                                     { return nil }
+func (s standing) Promote(context.Context, cutover.Setting, cutover.Setting) error   { return nil }
 func (s standing) InSync(context.Context, string) (bool, error)                      { return true, nil }
 func (s standing) Judge(context.Context, time.Time, health.Sides) health.Assessment {
 	return health.Fold(health.Finding{Verdict: health.Healthy})

@@ -42,7 +42,7 @@ func (s *stuck) SetDNS(context.Context, cutover.Percent, cutover.Percent) (strin
 	return "", nil
 }
 func (s *stuck) SetCanary(context.Context, cutover.Percent, cutover.Percent) error { return nil }
-func (s *stuck) Promote(context.Context) error                                     { return nil }
+func (s *stuck) Promote(context.Context, cutover.Setting, cutover.Setting) error   { return nil }
 func (s *stuck) InSync(context.Context, string) (bool, error)                      { return true, nil }
 
 // TestASignalInterruptsALookThatHangs: CI leaves seconds after a signal, and a

@@ -259,16 +259,12 @@ func (s *sim) landed(op *operation, before cutover.Percent) {
 	if w := s.writers[op.dial]; w.proc == nil && !w.at.IsZero() && op.dial == dnsDial && before != op.plan.Last.DNS && before != op.to {
 		s.fail("a foreign change is never overwritten upward", "%s: dns to %v over a human's %v", p.name, op.to, before)
 	}
-	op.landed = true
 }
 
 // checkStale is the fencing argument: what lands after a newer token was given
 // out was intended before that, once, and within the time a retreat lingers.
 func (s *sim) checkStale(op *operation, raised time.Time) {
 	p := op.proc
-	if op.landed {
-		return // a later part of the same promotion
-	}
 	s.seen["residual: "+string(op.dial)+" of an older token"]++
 	if op.frozen {
 		s.seen["residual: of those, suspended under way"]++
@@ -323,7 +319,7 @@ func (s *sim) measure(p *proc, was cutover.Setting) {
 		switch {
 		case back != p && stands(was, target) && !stands(truth, target):
 			s.seen["residual: a rollback's target undone"]++
-			if truth.Exposure() > target.Exposure() || truth.CandidateExposure() > 0 {
+			if met := s.clinging(truth); met.Exposure() > s.clinging(target).Exposure() || met.CandidateExposure() > 0 {
 				s.seen["residual: of those, with users exposed"]++
 				back.undoneAt = s.now
 			}
@@ -332,6 +328,18 @@ func (s *sim) measure(p *proc, was cutover.Setting) {
 			back.undoneAt = time.Time{}
 		}
 	}
+}
+
+// clinging is the setting as it is met by resolvers that still hold an answer of
+// the last minute, the records' TTL.
+func (s *sim) clinging(at cutover.Setting) cutover.Setting {
+	for i := len(s.zone.at) - 1; i >= 0; i-- {
+		at.DNS = max(at.DNS, s.zone.was[i].percent())
+		if s.now.Sub(s.zone.at[i]) > time.Minute {
+			break // it stood when the minute began
+		}
+	}
+	return at
 }
 
 // checkEnd holds the end that a run reports against the world.

@@ -67,7 +67,6 @@ type operation struct {
 	late   bool            // its caller has given up
 	saw    cutover.Setting // by its run, before it began
 	sawAt  time.Time
-	landed bool
 	plan   cutover.State // the state it serves
 }
 

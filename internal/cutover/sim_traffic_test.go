@@ -184,50 +184,55 @@ func (p *proc) portion(from, to cutover.Percent) (err error) {
 	})
 }
 
-// Promote implements cutover.Traffic: alias, base, canary, each its own call.
-func (p *proc) Promote(context.Context) error {
+// Promote implements cutover.Traffic: alias, base or canary, each behind a look.
+func (p *proc) Promote(_ context.Context, from, to cutover.Setting) error {
 	defer p.begin(baseDial, 0)()
 	s, op := p.sim, p.op
-	var next string
-	if err := p.call(aliasService, "get alias next", func() error { next = readOf(s, &s.alias).next; return nil }); err != nil {
-		return err
-	}
-	if err := p.pointLive(next, op); err != nil {
-		return err
+	if from.LiveVersion != to.LiveVersion {
+		var next string
+		if err := p.call(aliasService, "get alias next", func() error { next = readOf(s, &s.alias).next; return nil }); err != nil {
+			return err
+		}
+		if next != to.LiveVersion {
+			return errMoved
+		}
+		return p.pointLive(from.LiveVersion, to.LiveVersion, op)
 	}
 	var read stage
 	if err := p.call(stageService, "get stage", func() error { read = readOf(s, &s.stage); return nil }); err != nil {
 		return err
 	}
-	patch := func(name string, change func(*stage)) error {
-		return p.call(stageService, name, func() error {
-			st := s.stage.last()
-			s.landed(op, st.canary)
-			change(&st)
-			s.setStage(p, st)
-			return nil
-		})
+	if read.base != from.Base || read.canary != from.Canary {
+		return errMoved
 	}
-	if err := patch("base to live", func(st *stage) { st.base = cutover.Live }); err != nil {
-		return err
-	}
-	if !read.hasCanary {
+	return p.call(stageService, fmt.Sprintf("promote: %s, canary %v -> %s, %v", from.Base, from.Canary, to.Base, to.Canary), func() error {
+		st := s.stage.last()
+		s.landed(op, st.canary)
+		if from.Base != to.Base {
+			st.base = to.Base
+		} else {
+			st.canary, st.hasCanary = 0, false
+		}
+		s.setStage(p, st)
 		return nil
-	}
-	return patch("remove canary", func(st *stage) { st.canary, st.hasCanary = 0, false })
+	})
 }
 
-// pointLive moves the alias, guarded by its revision; op is nil in a retreat.
-func (p *proc) pointLive(version string, op *operation) error {
+// pointLive moves the alias from a version, or from any (""), guarded by its
+// revision; op is nil in a retreat.
+func (p *proc) pointLive(from, to string, op *operation) error {
 	s := p.sim
 	var read aliases
 	if err := p.call(aliasService, "get alias live", func() error { read = readOf(s, &s.alias); return nil }); err != nil {
 		return err
 	}
-	if read.live == version {
+	switch {
+	case from != "" && read.live != from:
+		return errMoved
+	case read.live == to:
 		return nil
 	}
-	return p.call(aliasService, "live to "+version, func() error {
+	return p.call(aliasService, "live to "+to, func() error {
 		a := s.alias.last()
 		if a.revision != read.revision {
 			return errRevision
@@ -235,10 +240,10 @@ func (p *proc) pointLive(version string, op *operation) error {
 		if op != nil {
 			s.landed(op, 0)
 		}
-		a.live, a.revision = version, a.revision+1
+		a.live, a.revision = to, a.revision+1
 		s.alias.set(s.now, a)
 		s.writers[liveDial], p.wrote = writer{p, s.now}, true
-		s.tracef("%s: alias live at %s", p.name, version)
+		s.tracef("%s: alias live at %s", p.name, to)
 		return nil
 	})
 }
@@ -292,7 +297,7 @@ func (p *proc) retreatStage(to cutover.Setting) error {
 		})
 	}
 	if to.LiveVersion != "" {
-		return errors.Join(stageErr, p.pointLive(to.LiveVersion, nil))
+		return errors.Join(stageErr, p.pointLive("", to.LiveVersion, nil))
 	}
 	return stageErr
 }

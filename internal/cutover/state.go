@@ -266,8 +266,25 @@ type SetCanary struct{ From, To Percent }
 // SetDNS turns the weights, by a batch that only lands where From still stands.
 type SetDNS struct{ From, To Percent }
 
-// Promote makes green's candidate live and removes the canary.
-type Promote struct{}
+// Promote does the first that is left of a promotion: the alias live points at
+// the candidate, live answers outside the canary, the canary goes. Each is a
+// write of its own, behind a record of its own, and only lands where From still
+// stands.
+type Promote struct{ From, To Setting }
+
+func (p Promote) String() string {
+	switch {
+	case p.From.LiveVersion != p.To.LiveVersion:
+		return fmt.Sprintf("promote: live version %s -> %s", p.From.LiveVersion, p.To.LiveVersion)
+	case p.From.Base != p.To.Base:
+		return fmt.Sprintf("promote: base %s -> %s", p.From.Base, p.To.Base)
+	default:
+		return fmt.Sprintf("promote: canary %v%% -> none", p.From.Canary)
+	}
+}
+
+// promoteParts is how many writes that is.
+const promoteParts = 3
 
 // Retreat sends canary, base and weights back at once, each retried apart.
 type Retreat struct{ To Setting }

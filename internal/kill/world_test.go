@@ -334,7 +334,16 @@ func (w *world) restore(t *testing.T) seen {
 func (w *world) migrated(t *testing.T) {
 	t.Helper()
 	_, dnsErr := w.traffic.SetDNS(t.Context(), 0, 100)
-	if err := errors.Join(dnsErr, w.traffic.Promote(t.Context()), w.point(t.Context(), "live", "1")); err != nil {
+	if err := errors.Join(dnsErr, w.point(t.Context(), "live", "2")); err != nil {
+		t.Fatal(err)
+	}
+	to := cutover.Setting{Dials: cutover.Dials{DNS: 100}, Base: cutover.Live, LiveVersion: "2", NextVersion: "2"}
+	for range 2 { // base, canary
+		if err := w.traffic.Promote(t.Context(), w.look(t).live, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.point(t.Context(), "live", "1"); err != nil {
 		t.Fatal(err)
 	}
 }
