@@ -89,7 +89,7 @@ func (t *Traffic) base(fn string) (cutover.Base, error) {
 	case t.top.Target.FnLive():
 		return cutover.Live, nil
 	default:
-		return "", fmt.Errorf("read stage %s of %s: its variable fn is %q, which tapctl did not set", t.top.Target.Stage, t.top.Target.RestAPI, fn)
+		return "", foreignf("read stage %s of %s: its variable fn is %q, which tapctl did not set", t.top.Target.Stage, t.top.Target.RestAPI, fn)
 	}
 }
 
@@ -132,9 +132,8 @@ func (c *Clients) weighted(ctx context.Context, zoneID, name string, kinds []str
 	return found, nil
 }
 
-// pairs splits the records by type into blue and green and refuses any other
-// shape: a third record, a missing one, or types that disagree. Only a retired
-// blue may be missing; its weight is then nil.
+// pairs splits the records by type into blue and green, and refuses where one is
+// missing. Only a retired blue may be; its weight is then nil.
 func (t *Traffic) pairs(records []r53types.ResourceRecordSet) (map[r53types.RRType][2]r53types.ResourceRecordSet, error) {
 	pairs := map[r53types.RRType][2]r53types.ResourceRecordSet{}
 	for _, record := range records {
@@ -144,23 +143,39 @@ func (t *Traffic) pairs(records []r53types.ResourceRecordSet) (map[r53types.RRTy
 			pair[0] = record
 		case t.top.Target.SetID:
 			pair[1] = record
-		default:
-			return nil, fmt.Errorf("records of %s: unexpected member %q", t.top.RecordName, aws.ToString(record.SetIdentifier))
 		}
 		pairs[record.Type] = pair
 	}
 	for _, kind := range t.top.RecordTypes {
 		pair := pairs[r53types.RRType(kind)]
 		if pair[1].Weight == nil || pair[0].Weight == nil && !t.top.Retired {
-			return nil, fmt.Errorf("records of %s: the %s pair lacks %s or %s", t.top.RecordName, kind, t.top.Source.SetID, t.top.Target.SetID)
+			return nil, foreignf("records of %s: the %s pair lacks %s or %s", t.top.RecordName, kind, t.top.Source.SetID, t.top.Target.SetID)
 		}
 	}
 	return pairs, nil
 }
 
+// stranger refuses a third record of the name, which takes a share of the
+// answers that no dial shows.
+func (t *Traffic) stranger(records []r53types.ResourceRecordSet) error {
+	for _, record := range records {
+		if id := aws.ToString(record.SetIdentifier); id != t.top.Source.SetID && id != t.top.Target.SetID {
+			return foreignf("records of %s: unexpected member %q", t.top.RecordName, id)
+		}
+	}
+	return nil
+}
+
+func foreignf(format string, args ...any) error {
+	return &cutover.Foreign{What: fmt.Sprintf(format, args...)}
+}
+
 // percent is green's share. Two zero weights are an even split, as Route 53
 // answers them, and a record that is alone is every answer.
 func (t *Traffic) percent(records []r53types.ResourceRecordSet) (cutover.Percent, error) {
+	if err := t.stranger(records); err != nil {
+		return 0, err
+	}
 	pairs, err := t.pairs(records)
 	if err != nil {
 		return 0, err
@@ -176,7 +191,7 @@ func (t *Traffic) percent(records []r53types.ResourceRecordSet) (cutover.Percent
 			p = cutover.Percent(100*green) / cutover.Percent(blue+green)
 		}
 		if share >= 0 && share != p {
-			return 0, fmt.Errorf("records of %s: A and AAAA disagree (%s gives green %v%%, the other %v%%)", t.top.RecordName, kind, p, share)
+			return 0, foreignf("records of %s: A and AAAA disagree (%s gives green %v%%, the other %v%%)", t.top.RecordName, kind, p, share)
 		}
 		share = p
 	}
@@ -426,7 +441,8 @@ func (t *Traffic) retreatAlias(ctx context.Context, version string) error {
 	return nil
 }
 
-// retreatDNS is an UPSERT: going back must land whoever wrote last.
+// retreatDNS is an UPSERT: going back must land whoever wrote last, and whoever
+// else has put a record beside the pair.
 func (t *Traffic) retreatDNS(ctx context.Context, to cutover.Setting) (string, error) {
 	records, err := t.clients.weighted(ctx, t.top.ZoneID, t.top.RecordName, t.top.RecordTypes)
 	if err != nil {

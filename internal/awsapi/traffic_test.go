@@ -3,6 +3,7 @@ package awsapi_test
 import (
 	"context"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -76,6 +77,9 @@ func TestReadRefusesWhatItDoesNotKnow(t *testing.T) {
 			test.change(d)
 			_, err := d.traffic.Read(t.Context())
 			wantError(t, err, test.want)
+			if _, foreign := errors.AsType[*cutover.Foreign](err); foreign == strings.HasPrefix(test.want, "no weighted") {
+				t.Errorf("somebody else's doing: %v", foreign)
+			}
 		})
 	}
 }
@@ -308,6 +312,23 @@ func TestRetreat(t *testing.T) {
 	if writes := append(d.writes("route53"), d.writes("apigateway")...); len(writes) != 0 {
 		t.Errorf("nothing had to change, yet %+v", writes)
 	}
+}
+
+// TestRetreatBesideWhatSomebodyElseMade: a third record, and types that disagree,
+// hold up nothing on the way back; what stands after it is still said.
+func TestRetreatBesideWhatSomebodyElseMade(t *testing.T) {
+	t.Parallel()
+	d := newDeployed(t)
+	purple, lone := d.record("green", "A", 5), d.record("green", "AAAA", 30)
+	purple.SetIdentifier = new("purple")
+	for _, r := range []*r53types.ResourceRecordSet{purple, lone} {
+		d.change(r53types.Change{Action: r53types.ChangeActionUpsert, ResourceRecordSet: r})
+	}
+	d.forget()
+	ok[string](t)(d.traffic.Retreat(t.Context(), toBlue))
+	same(t, "batch", []string{"UPSERT A blue 100", "UPSERT A green 0", "UPSERT AAAA blue 100", "UPSERT AAAA green 0"}, batch(t, d.writes("route53")[0]))
+	_, err := d.traffic.Read(t.Context())
+	wantError(t, err, `unexpected member "purple"`)
 }
 
 func TestRetreatAfterPromotion(t *testing.T) {

@@ -51,6 +51,9 @@ func leave(s State, o Observation) (State, []Action) {
 // judge compares the world with what was intended, asks for green's health,
 // and advances.
 func judge(s State, o Observation) (State, []Action) {
+	if o.Foreign != "" {
+		return suspect(s, o, o.Foreign+": somebody else turned it")
+	}
 	if !o.LiveKnown && o.Health.Verdict == health.Unhealthy {
 		// A region that fails its users often fails its control plane too.
 		return retreat(s, o, o.Health.Reason())

@@ -10,9 +10,17 @@ import (
 	"github.com/tapctl/tapctl/internal/health"
 )
 
+// Foreign is the error of a reading that was made and that tapctl never brings
+// about: somebody else turned a dial to what is no setting.
+type Foreign struct{ What string }
+
+// Error implements error.
+func (f *Foreign) Error() string { return f.What }
+
 // Traffic reads and turns the dials. Every method may fail after it took
 // effect; the driver looks before it tries again.
 type Traffic interface {
+	// Read is where the dials stand; a *Foreign where that is no setting.
 	Read(ctx context.Context) (Setting, error)
 	// SetDNS moves the weights from one percent to another in one batch that
 	// only lands where from still stands. It returns the change's id.
@@ -177,6 +185,9 @@ func (r *run) observe(ctx context.Context) Observation {
 	if err != nil {
 		o.ReadError = err.Error()
 	}
+	if foreign, is := errors.AsType[*Foreign](err); is {
+		o.Foreign = foreign.What
+	}
 	change := r.state.Change
 	if r.write.Change != "" {
 		change = r.write.Change
@@ -207,8 +218,8 @@ func (r *run) observe(ctx context.Context) Observation {
 	}
 	o.Stop = r.stopped()
 	o.Now = r.Clock.Now()
-	if took := r.Wall.Now().Sub(began); o.LiveKnown && took > lookTimeout {
-		o.LiveKnown, o.ReadError = false, fmt.Sprintf("the look took %v: too old to act on", took.Round(time.Second))
+	if took := r.Wall.Now().Sub(began); (o.LiveKnown || o.Foreign != "") && took > lookTimeout {
+		o.LiveKnown, o.Foreign, o.ReadError = false, "", fmt.Sprintf("the look took %v: too old to act on", took.Round(time.Second))
 	}
 	return o
 }

@@ -51,7 +51,7 @@ func retryRetreat(s State, o Observation) (State, []Action) {
 		s.Tries, s.PortionAt = 0, o.Now
 	}
 	if s.Tries >= s.Plan.RetreatTries {
-		stands := "not all dials could be read"
+		stands := "not all dials could be read: " + o.ReadError
 		if o.LiveKnown {
 			stands = "traffic stands at " + o.Live.String()
 		}

@@ -21,7 +21,7 @@ func (s *sim) setZone(p *proc, z zone) {
 		if blue.weight == 0 && green.weight == 0 {
 			s.fail("weights are never all zero", "%v", z)
 		}
-		if blue.weight+green.weight != 100 || z[kind] != z[0] {
+		if p != nil && (blue.weight+green.weight != 100 || z[kind] != z[0]) {
 			s.fail("both colours and types move in one batch", "%v", z)
 		}
 		if blue.check != before[kind][0].check || green.check != before[kind][1].check {

@@ -22,7 +22,8 @@ type options struct {
 	maxSync                                                   time.Duration // of Route 53
 	outages                                                   map[service]outage
 
-	life time.Duration // of a run's credentials, from its start; zero: they do not expire
+	life      time.Duration // of a run's credentials, from its start; zero: they do not expire
+	oneRecord bool          // a person edits the records one at a time
 
 	abandoned cutover.OnAbandoned // policy of who comes after a crash; "": asks for --resume
 	assent    float64             // chance that somebody approves what a gate keeps

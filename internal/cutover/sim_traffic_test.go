@@ -27,13 +27,20 @@ func (p *proc) Read(context.Context) (cutover.Setting, error) {
 	var got cutover.Setting
 	s := p.sim
 	var at time.Time
+	uneven := false
 	err := p.call(stageService, "read", func() error {
 		at = s.now
-		got = s.setting(readOf(s, &s.zone), readOf(s, &s.stage), readOf(s, &s.alias))
+		read := readOf(s, &s.zone)
+		got = s.setting(read, readOf(s, &s.stage), readOf(s, &s.alias))
+		uneven = read.uneven()
 		return p.fault(route53Service, "list records")
 	})
 	if err != nil {
 		return cutover.Setting{}, err
+	}
+	if uneven {
+		s.seen["read as no setting"]++
+		return cutover.Setting{}, &cutover.Foreign{What: "A and AAAA disagree"}
 	}
 	p.saw, p.sawAt, p.lateTake = got, at, false
 	if p.doubt != nil && got.Canary == *p.doubt {
@@ -60,7 +67,7 @@ func (p *proc) SetDNS(_ context.Context, from, to cutover.Percent) (string, erro
 	if err := p.call(route53Service, "list records", func() error { read = readOf(s, &s.zone); return nil }); err != nil {
 		return "", err
 	}
-	if read.percent() != from {
+	if read.percent() != from || read.uneven() {
 		return "", errMoved
 	}
 	return p.change(fmt.Sprintf("dns %v -> %v", from, to), func() error {
@@ -308,7 +315,7 @@ func (p *proc) retreatDNS(to cutover.Setting) (string, error) {
 	if err := p.call(route53Service, "list records", func() error { read = readOf(s, &s.zone); return nil }); err != nil {
 		return "", err
 	}
-	if read.percent() == to.DNS {
+	if read.percent() == to.DNS && !read.uneven() {
 		return "", nil
 	}
 	return p.change(fmt.Sprintf("dns back to %v", to.DNS), func() error {

@@ -83,6 +83,10 @@ func newZone(green int) zone {
 
 func (z zone) percent() cutover.Percent { return cutover.Percent(z[0][1].weight) }
 
+// uneven is true where the types disagree, as a person leaves them who edits
+// one record at a time.
+func (z zone) uneven() bool { return z[0] != z[1] }
+
 type stage struct {
 	canary    cutover.Percent
 	hasCanary bool
@@ -170,6 +174,7 @@ func newSim(seed uint64, trace *strings.Builder) *sim {
 		needs := s.opt.plan.Needs(0) - s.opt.plan.HoldTimeout
 		s.opt.life = drawBetween(apart, needs/2, 3*needs)
 	}
+	s.opt.oneRecord = seed%16 == 3
 	if seed%8 == 5 { // no seed of testdata/seeds.txt from before the policies is
 		drawPolicies(rand.New(rand.NewPCG(seed, 0x9a7e5)), &s.opt)
 	}
@@ -286,7 +291,11 @@ func (s *sim) human() {
 	value := []int{0, 7, 45, 100}[s.rng.IntN(4)]
 	if s.chance(0.5) {
 		s.tracef("human: dns to %d", value)
-		s.setZone(nil, newZone(value))
+		z := newZone(value)
+		if s.opt.oneRecord {
+			z[1] = s.zone.last()[1]
+		}
+		s.setZone(nil, z)
 		return
 	}
 	s.tracef("human: canary to %d", value)

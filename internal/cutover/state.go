@@ -228,12 +228,15 @@ type Observation struct {
 	Live      Setting
 	LiveKnown bool   // false: the dials could not be read
 	ReadError string // why not
-	InSync    bool   // the change in State.Change has reached all servers
-	Health    health.Assessment
-	Write     WriteResult // of the last tick's world-changing action
-	Stop      bool        // a signal asked for the end
-	Fenced    bool        // another run holds a newer token
-	Journal   string      // "" or why the journal could not be written
+	// Foreign is what was read that is no setting, "" where the dials are one:
+	// LiveKnown is false.
+	Foreign string
+	InSync  bool // the change in State.Change has reached all servers
+	Health  health.Assessment
+	Write   WriteResult // of the last tick's world-changing action
+	Stop    bool        // a signal asked for the end
+	Fenced  bool        // another run holds a newer token
+	Journal string      // "" or why the journal could not be written
 	// Approval is of what the gate keeps, zero while nobody has.
 	Approval Approval
 	// Until is when this run cannot act any more: its job is ended or its

@@ -181,3 +181,36 @@ func TestANewWriteForgetsTheChangeBefore(t *testing.T) {
 		t.Errorf("%s, change %q (%v)", s.Phase, s.Change, s.Unsynced)
 	}
 }
+
+// TestAReadingThatIsNoSettingStops, once it has stood, with what was read; a
+// green that is red meanwhile is left all the same.
+func TestAReadingThatIsNoSettingStops(t *testing.T) {
+	t.Parallel()
+	p := plan()
+	p.Linger, p.HoldTimeout, p.Poll = 75*time.Second, 10*time.Second, 15*time.Second
+	s := cutover.Start("test", found, p, start)
+	s.Touched, s.Phase = true, cutover.Baking
+	s.Last = s.Want
+	look := cutover.Observation{Foreign: "A and AAAA disagree", ReadError: "A and AAAA disagree"}
+	var actions []cutover.Action
+	for at := time.Duration(0); at <= p.Linger; at += p.Poll {
+		look.Now = start.Add(at)
+		if red := look; at == p.Poll {
+			red.Health = health.Fold(health.Finding{Verdict: health.Unhealthy, Source: "test"})
+			if back, _ := cutover.Next(s, red); back.Phase != cutover.Retreating {
+				t.Errorf("red: %s", back.Phase)
+			}
+		}
+		if s.Phase != cutover.Baking {
+			t.Fatalf("after %v: %s: %s", at, s.Phase, s.Reason)
+		}
+		before := s
+		s, actions = cutover.Next(s, look)
+		if err := cutover.Check(before, look, s, actions); err != nil {
+			t.Error(err)
+		}
+	}
+	if s.Phase != cutover.Uncertain || s.Reason != "A and AAAA disagree: somebody else turned it" {
+		t.Errorf("%s: %s", s.Phase, s.Reason)
+	}
+}
