@@ -11,8 +11,8 @@ import (
 // PolicyReport is the IAM role of a CI job: what it may do, and, for GitHub,
 // who may be it.
 type PolicyReport struct {
-	Policy infra.Document  `json:"policy"`
-	Trust  *infra.Document `json:"trust,omitempty"`
+	Policies []infra.Policy  `json:"policies"`
+	Trust    *infra.Document `json:"trust,omitempty"`
 }
 
 // ShiftPolicy is the role of the jobs that move traffic. Its ids are those of
@@ -22,12 +22,12 @@ func (a *App) ShiftPolicy(ctx context.Context) (PolicyReport, string, error) {
 	if err != nil {
 		return PolicyReport{}, "", a.notDeployed(err)
 	}
-	return PolicyReport{Policy: infra.ShiftPolicy(top)}, top.Account, nil
+	return PolicyReport{Policies: infra.ShiftPolicies(a.Config, top)}, top.Account, nil
 }
 
 // DeployPolicy is the role of the jobs that provision. Nothing need be there
 // yet but the hosted zone; what is there makes it narrower, see
-// infra.DeployPolicy.
+// infra.DeployPolicies.
 func (a *App) DeployPolicy(ctx context.Context) (PolicyReport, string, error) {
 	account, err := a.Clients.Account(ctx, a.Config.TargetRegion)
 	if err != nil {
@@ -41,9 +41,9 @@ func (a *App) DeployPolicy(ctx context.Context) (PolicyReport, string, error) {
 	if err != nil && !errors.Is(err, awsapi.ErrNoTopology) {
 		return PolicyReport{}, "", refused(err)
 	}
-	policy, err := infra.DeployPolicy(a.Config, account, zone, top.Keys)
+	policies, err := infra.DeployPolicies(a.Config, account, zone, top.Keys)
 	if err != nil {
 		return PolicyReport{}, "", refused(err)
 	}
-	return PolicyReport{Policy: policy}, account, nil
+	return PolicyReport{Policies: policies}, account, nil
 }

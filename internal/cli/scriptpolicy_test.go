@@ -28,20 +28,37 @@ import (
 // github is the issuer of the tokens of GitHub's jobs.
 const github = "https://token.actions.githubusercontent.com"
 
-// right is one element of a policy that could be taken out of it.
+// right is one element of a role's policies that could be taken out of them.
 type right struct {
-	sid, element string
-	without      string // the policy, with something else in its place
+	part, sid, element string
+	without            []string // the policies, with something else in its place
 }
 
-func (r right) String() string { return r.sid + " " + r.element }
+func (r right) String() string { return r.part + "/" + r.sid + " " + r.element }
 
-// written is what 'tapctl policy' printed, as JSON of no particular shape.
-func written(ts *testscript.TestScript, file string) (document map[string]any) {
+// printed is one of the policies that 'tapctl policy' printed; the document is
+// JSON of no particular shape.
+type printed struct {
+	part, name string
+	document   map[string]any
+}
+
+func written(ts *testscript.TestScript, file string) (all []printed) {
 	report := decode(ts, file).(map[string]any)
-	document, ok := report["policy"].(map[string]any)
+	policies, ok := report["policies"].([]any)
 	want(ts, ok, "a file with what 'tapctl policy -o json' printed")
-	return document
+	for _, p := range policies {
+		p := p.(map[string]any)
+		all = append(all, printed{p["part"].(string), p["name"].(string), p["document"].(map[string]any)})
+	}
+	return all
+}
+
+func texts(ts *testscript.TestScript, policies []printed) (all []string) {
+	for _, p := range policies {
+		all = append(all, encoded(ts, p.document))
+	}
+	return all
 }
 
 func encoded(ts *testscript.TestScript, value any) string {
@@ -50,35 +67,39 @@ func encoded(ts *testscript.TestScript, value any) string {
 	return string(text)
 }
 
-// rights are those of a policy: its actions, its resources and the values of
-// its conditions. The operator Null grants nothing.
-func rights(ts *testscript.TestScript, document map[string]any) []right {
+// rights are those of a role's policies: their actions, their resources and the
+// values of their conditions. The operator Null grants nothing.
+func rights(ts *testscript.TestScript, policies []printed) []right {
 	var all []right
-	take := func(sid string, list []any, other string) {
-		for i, element := range list {
-			list[i] = other
-			all = append(all, right{sid, element.(string), encoded(ts, document)})
-			list[i] = element
-		}
-	}
-	for _, s := range document["Statement"].([]any) {
-		s := s.(map[string]any)
-		sid := s["Sid"].(string)
-		take(sid, s["Action"].([]any), "none:None")
-		take(sid, s["Resource"].([]any), "arn:aws:none:::none")
-		operators, _ := s["Condition"].(map[string]any)
-		for operator, keys := range operators {
-			for key, values := range keys.(map[string]any) {
-				other := "none"
-				if operator == "Bool" { // which knows two values alone
-					other = "false"
+	for _, p := range policies {
+		for _, s := range p.document["Statement"].([]any) {
+			s := s.(map[string]any)
+			note := func(element any) {
+				all = append(all, right{p.part, s["Sid"].(string), element.(string), texts(ts, policies)})
+			}
+			take := func(list []any, other string) {
+				for i, element := range list {
+					list[i] = other
+					note(element)
+					list[i] = element
 				}
-				if list, many := values.([]any); many && operator != "Null" {
-					take(sid, list, other)
-				} else if operator != "Null" {
-					keys.(map[string]any)[key] = other
-					all = append(all, right{sid, values.(string), encoded(ts, document)})
-					keys.(map[string]any)[key] = values
+			}
+			take(s["Action"].([]any), "none:None")
+			take(s["Resource"].([]any), "arn:aws:none:::none")
+			operators, _ := s["Condition"].(map[string]any)
+			for operator, keys := range operators {
+				for key, values := range keys.(map[string]any) {
+					other := "none"
+					if operator == "Bool" { // which knows two values alone
+						other = "false"
+					}
+					if list, many := values.([]any); many && operator != "Null" {
+						take(list, other)
+					} else if operator != "Null" {
+						keys.(map[string]any)[key] = other
+						note(values)
+						keys.(map[string]any)[key] = values
+					}
 				}
 			}
 		}
@@ -87,10 +108,11 @@ func rights(ts *testscript.TestScript, document map[string]any) []right {
 }
 
 // role makes a role of what 'tapctl policy --repo' printed, trust included,
-// and the identity provider that the trust names. One that is there gets the
-// policy, without the rights that are named.
+// and the identity provider that the trust names. The policies are attached as
+// managed ones, under the role's own names. One that is there gets these
+// instead, without the right that is named.
 func role(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, !neg && len(args) >= 2, "role NAME FILE [SID ACTION]")
+	want(ts, !neg && len(args) >= 2, "role NAME FILE [PART/SID ELEMENT]")
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	client := iam.NewFromConfig(account(ctx, ts, "us-east-1"))
@@ -98,19 +120,31 @@ func role(ts *testscript.TestScript, neg bool, args []string) {
 	if _, there := errors.AsType[*iamtypes.EntityAlreadyExistsException](err); !there {
 		ts.Check(err)
 	}
-	document := written(ts, args[1])
 	_, err = client.CreateRole(ctx, &iam.CreateRoleInput{RoleName: &args[0], AssumeRolePolicyDocument: aws.String(encoded(ts, decode(ts, args[1]).(map[string]any)["trust"]))})
 	if _, there := errors.AsType[*iamtypes.EntityAlreadyExistsException](err); !there {
 		ts.Check(err)
 	}
-	text := encoded(ts, document)
+	policies := written(ts, args[1])
+	documents := texts(ts, policies)
 	if len(args) == 4 {
-		i := slices.IndexFunc(rights(ts, document), func(r right) bool { return r.sid == args[2] && r.element == args[3] })
-		want(ts, i >= 0, "role NAME FILE SID ACTION, of the policy")
-		text = rights(ts, document)[i].without
+		i := slices.IndexFunc(rights(ts, policies), func(r right) bool { return r.String() == args[2]+" "+args[3] })
+		want(ts, i >= 0, "role NAME FILE PART/SID ELEMENT, of the policy")
+		documents = rights(ts, policies)[i].without
 	}
-	_, err = client.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: &args[0], PolicyName: aws.String("own"), PolicyDocument: &text})
+	had, err := client.ListAttachedRolePolicies(ctx, &iam.ListAttachedRolePoliciesInput{RoleName: &args[0]})
 	ts.Check(err)
+	for _, p := range had.AttachedPolicies {
+		_, err := client.DetachRolePolicy(ctx, &iam.DetachRolePolicyInput{RoleName: &args[0], PolicyArn: p.PolicyArn})
+		ts.Check(err)
+		_, err = client.DeletePolicy(ctx, &iam.DeletePolicyInput{PolicyArn: p.PolicyArn})
+		ts.Check(err)
+	}
+	for i, p := range policies {
+		made, err := client.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: aws.String(args[0] + "-" + p.name), PolicyDocument: &documents[i]})
+		ts.Check(err)
+		_, err = client.AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: &args[0], PolicyArn: made.Policy.Arn})
+		ts.Check(err)
+	}
 }
 
 // assume makes all that follows run under the role, the way a job of GitHub
@@ -167,7 +201,7 @@ func unverified(ts *testscript.TestScript, file string, idle []string) map[strin
 	all := map[string]bool{}
 	for line := range strings.Lines(list) {
 		sid, element, ok := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "- "), ": ")
-		want(ts, ok, "lines like '- SID: `ELEMENT`' in the list")
+		want(ts, ok, "lines like '- PART/SID: `ELEMENT`' in the list")
 		all[sid+" "+strings.Trim(element, "`")] = true
 	}
 	return all
@@ -184,17 +218,17 @@ func used(ts *testscript.TestScript, neg bool, args []string) {
 	if len(out.Roles) != 1 || out.Roles[0].Dropped > 0 {
 		ts.Fatalf("%s: no record of the role, or not the whole", args[0])
 	}
-	use, document := out.Roles[0], written(ts, args[1])
+	use, policies := out.Roles[0], written(ts, args[1])
 	var wrong, idle []string
 	for _, q := range use.Asked {
 		if !q.Allowed {
 			wrong = append(wrong, "denied: "+q.Action+" "+q.Resource+" "+encoded(ts, q.Keys))
 		}
 	}
-	for _, q := range deniedBy(ts, encoded(ts, document), use) {
+	for _, q := range deniedBy(ts, texts(ts, policies), use) {
 		wrong = append(wrong, "not in the policy: "+q)
 	}
-	all := rights(ts, document)
+	all := rights(ts, policies)
 	for _, r := range all {
 		if len(deniedBy(ts, r.without, use)) == 0 {
 			idle = append(idle, r.String())
@@ -221,13 +255,17 @@ func used(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// deniedBy is what a policy would have denied of what was asked.
-func deniedBy(ts *testscript.TestScript, text string, use localaws.RoleUse) (found []string) {
-	document, err := policy.Parse(text)
-	ts.Check(err)
+// deniedBy is what the policies would have denied of what was asked.
+func deniedBy(ts *testscript.TestScript, texts []string, use localaws.RoleUse) (found []string) {
+	var documents []policy.Document
+	for _, text := range texts {
+		document, err := policy.Parse(text)
+		ts.Check(err)
+		documents = append(documents, document)
+	}
 	for _, q := range use.Asked {
 		request := policy.Request{Principal: "arn:aws:sts::000000000000:assumed-role/" + use.Role + "/job", Action: q.Action, Resource: q.Resource, Keys: q.Keys}
-		if policy.Evaluate([]policy.Document{document}, request) != policy.Allowed {
+		if policy.Evaluate(documents, request) != policy.Allowed {
 			found = append(found, q.Action+" "+q.Resource)
 		}
 	}

@@ -2,7 +2,6 @@ package infra
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/tapctl/tapctl/internal/config"
 	"github.com/tapctl/tapctl/internal/topology"
@@ -81,6 +80,11 @@ func ShiftPolicy(t topology.Topology) Document {
 	return document(statements...)
 }
 
+// ShiftPolicies are ShiftPolicy as DeployPolicies are printed.
+func ShiftPolicies(c config.Config, t topology.Topology) []Policy {
+	return []Policy{{ShiftParts[0], c.Name("shift"), ShiftPolicy(t)}}
+}
+
 // GitHubTrust lets the jobs of one environment of one repository assume the
 // role. Both conditions are needed: the audience alone is every repository.
 // https://docs.github.com/actions/security-for-github-actions/security-hardening-your-deployments/configuring-openid-connect-in-amazon-web-services
@@ -96,57 +100,48 @@ func GitHubTrust(account, repository, environment string) Document {
 	})
 }
 
-// DeployPolicy is what a CI job needs for everything that provisions: preview,
-// deploy, verify, assets sync, secret put, retire and destroy. What AWS can
-// restrict by name is restricted to the environment's names. What tapctl and
-// the embedded AWS's provider ask is proven to be in it; the rest, for Pulumi's
-// own provider and for updates, is listed as unverified in docs/assumptions.md.
-// keys are the ARNs of the customer keys by region; none before the first
-// deploy, when the keys can be told by their tags alone.
-func DeployPolicy(c config.Config, account, zoneID string, keys map[string]string) (Document, error) {
+// Policy is one managed policy of a role.
+type Policy struct {
+	Part     string   `json:"part"` // what it is about
+	Name     string   `json:"name"` // of the policy, as AWS is to know it
+	Document Document `json:"document"`
+}
+
+// The parts of a role's policy. IAM takes 6,144 characters for a managed
+// policy, white space apart, ten of which a role may have, and 10,240 for all
+// that is written into the role itself: the deploy role has more than either.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+var (
+	ShiftParts  = []string{"shift"}
+	DeployParts = []string{"identity", "keys", "compute", "edge", "data", "watch"}
+)
+
+// DeployPolicies are what a CI job needs for everything that provisions:
+// preview, deploy, verify, assets sync, secret put, retire and destroy. What
+// AWS can restrict by name is restricted to the environment's names. What
+// tapctl and the embedded AWS's provider ask is proven to be in them; the rest,
+// for Pulumi's own provider and for updates, is listed as unverified in
+// docs/assumptions.md. keys are the ARNs of the customer keys by region; none
+// before the first deploy, when the keys can be told by their tags alone.
+func DeployPolicies(c config.Config, account, zoneID string, keys map[string]string) ([]Policy, error) {
 	d := deployRights{prefix: c.StackPrefix(), name: c.Name("*"), account: account, regions: []string{c.SourceRegion, c.TargetRegion}}
-	statements := []statement{
-		allow("Roles", []string{d.global("iam", "role/"+d.name)},
-			"iam:CreateRole", "iam:GetRole", "iam:UpdateRole", "iam:DeleteRole", "iam:UpdateAssumeRolePolicy", "iam:TagRole", "iam:UntagRole",
-			"iam:ListRolePolicies", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole",
-			"iam:PutRolePolicy", "iam:GetRolePolicy", "iam:DeleteRolePolicy", "iam:AttachRolePolicy", "iam:DetachRolePolicy"),
-		allow("PassRoles", []string{d.global("iam", "role/"+d.name)}, "iam:PassRole").when(map[string]any{
-			"StringEquals": map[string]any{"iam:PassedToService": []string{"apigateway.amazonaws.com", "lambda.amazonaws.com", "s3.amazonaws.com"}},
-		}),
-		// The first global table and the first custom domain of an account make
-		// AWS's own roles for them.
-		// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/using-service-linked-roles.html
-		// https://docs.aws.amazon.com/apigateway/latest/developerguide/using-service-linked-roles.html
-		allow("ServiceRoles", []string{d.global("iam", "role/aws-service-role/*")}, "iam:CreateServiceLinkedRole").when(map[string]any{
-			"StringEquals": map[string]any{"iam:AWSServiceName": []string{"ops.apigateway.amazonaws.com", "replication.dynamodb.amazonaws.com"}},
-		}),
-		allow("Functions", d.regional("lambda", "function:"+d.name),
-			"lambda:CreateFunction", "lambda:GetFunction", "lambda:GetFunctionConfiguration", "lambda:UpdateFunctionCode", "lambda:UpdateFunctionConfiguration",
-			"lambda:DeleteFunction", "lambda:PublishVersion", "lambda:ListVersionsByFunction", "lambda:GetFunctionCodeSigningConfig",
-			"lambda:CreateAlias", "lambda:GetAlias", "lambda:UpdateAlias", "lambda:DeleteAlias", "lambda:AddPermission", "lambda:GetPolicy", "lambda:RemovePermission",
-			"lambda:TagResource", "lambda:UntagResource", "lambda:ListTags", "lambda:GetFunctionConcurrency"),
-		// REST APIs and domain names are known by ids that AWS chooses.
-		allow("APIs", d.apis(c), "apigateway:GET", "apigateway:POST", "apigateway:PUT", "apigateway:PATCH", "apigateway:DELETE", "apigateway:UpdateRestApiPolicy"),
-		allow("LogGroups", d.regional("logs", "log-group:/aws/lambda/"+d.name, "log-group:/tapctl/"+d.name),
-			"logs:CreateLogGroup", "logs:DeleteLogGroup", "logs:PutRetentionPolicy", "logs:DeleteRetentionPolicy", "logs:AssociateKmsKey", "logs:DisassociateKmsKey",
-			"logs:TagResource", "logs:UntagResource", "logs:ListTagsForResource", "logs:FilterLogEvents"),
-		allow("Alarms", append(d.regional("cloudwatch", "alarm:"+d.name), d.in(c.KillRegion(), "cloudwatch", "alarm:"+d.name)),
-			"cloudwatch:PutMetricAlarm", "cloudwatch:DeleteAlarms", "cloudwatch:TagResource", "cloudwatch:UntagResource", "cloudwatch:ListTagsForResource"),
-		allow("Dashboard", []string{d.global("cloudwatch", "dashboard/"+d.name)}, "cloudwatch:PutDashboard", "cloudwatch:GetDashboard", "cloudwatch:DeleteDashboards"),
-		allow("Tables", d.regional("dynamodb", "table/"+d.name),
-			"dynamodb:CreateTable", "dynamodb:CreateTableReplica", "dynamodb:DescribeTable", "dynamodb:UpdateTable", "dynamodb:DeleteTable", "dynamodb:DeleteTableReplica",
-			"dynamodb:DescribeContinuousBackups", "dynamodb:UpdateContinuousBackups", "dynamodb:DescribeTimeToLive", "dynamodb:UpdateTimeToLive",
-			"dynamodb:TagResource", "dynamodb:UntagResource", "dynamodb:ListTagsOfResource",
-			"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:Query", "dynamodb:Scan", "dynamodb:BatchWriteItem"),
-		allow("Secret", d.regional("secretsmanager", "secret:"+d.name),
-			"secretsmanager:CreateSecret", "secretsmanager:DescribeSecret", "secretsmanager:UpdateSecret", "secretsmanager:DeleteSecret", "secretsmanager:PutSecretValue",
-			"secretsmanager:GetResourcePolicy", "secretsmanager:ReplicateSecretToRegions", "secretsmanager:RemoveRegionsFromReplication", "secretsmanager:TagResource", "secretsmanager:UntagResource"),
-	}
-	statements = append(statements, d.rest(zoneID)...)
-	statements = append(statements, d.customerKeys(c, keys)...)
-	statements = append(statements, d.adopted(c)...)
 	state, err := d.state(c.Infra)
-	return document(append(statements, state...)...), err
+	if err != nil {
+		return nil, err
+	}
+	of := map[string][]statement{
+		"identity": append(d.identity(), state...),
+		"keys":     append(d.customerKeys(c, keys), allow("Unnamed", []string{"*"}, "kms:ListAliases")),
+		"compute":  d.compute(),
+		"edge":     d.edge(c, zoneID),
+		"data":     append(d.data(), d.adopted(c)...),
+		"watch":    d.watch(c),
+	}
+	var policies []Policy
+	for _, part := range DeployParts {
+		policies = append(policies, Policy{part, c.Name("deploy-" + part), document(of[part]...)})
+	}
+	return policies, nil
 }
 
 // deployRights are the names of one environment.
@@ -180,32 +175,4 @@ func (d deployRights) apis(c config.Config) []string {
 		}
 	}
 	return all
-}
-
-// rest is what AWS names itself, or does not let a policy name.
-func (d deployRights) rest(zoneID string) []statement {
-	zone := "arn:aws:route53:::hostedzone/" + zoneID
-	bucket := "arn:aws:s3:::" + strings.ToLower(d.prefix) + "-assets-*"
-	return []statement{
-		allow("Buckets", []string{bucket},
-			"s3:CreateBucket", "s3:DeleteBucket", "s3:ListBucket", "s3:ListBucketVersions", "s3:GetBucketLocation", "s3:GetBucketTagging", "s3:PutBucketTagging",
-			"s3:GetBucketVersioning", "s3:PutBucketVersioning", "s3:GetEncryptionConfiguration", "s3:PutEncryptionConfiguration",
-			"s3:GetBucketWebsite", "s3:PutBucketWebsite", "s3:DeleteBucketWebsite", "s3:GetBucketPublicAccessBlock", "s3:PutBucketPublicAccessBlock",
-			"s3:GetBucketOwnershipControls", "s3:PutBucketOwnershipControls", "s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy",
-			"s3:GetReplicationConfiguration", "s3:PutReplicationConfiguration", "s3:GetLifecycleConfiguration", "s3:PutLifecycleConfiguration",
-			"s3:GetBucketAcl", "s3:GetBucketCORS", "s3:GetBucketLogging", "s3:GetBucketRequestPayment", "s3:GetAccelerateConfiguration", "s3:GetBucketObjectLockConfiguration"),
-		allow("Objects", []string{bucket + "/*"}, "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload"),
-		allow("Zone", []string{zone}, "route53:ChangeResourceRecordSets", "route53:ListResourceRecordSets", "route53:GetHostedZone"),
-		allow("Sync", []string{"arn:aws:route53:::change/*"}, "route53:GetChange"),
-		// None of these takes the name of a resource that does not exist yet,
-		// or any at all.
-		allow("Unnamed", []string{"*"},
-			"route53:ListHostedZonesByName", "route53:CreateHealthCheck",
-			"kms:ListAliases", "acm:RequestCertificate", "logs:DescribeLogGroups",
-			"cloudwatch:DescribeAlarms", "cloudwatch:DescribeAlarmHistory", "cloudwatch:GetMetricData", "lambda:GetAccountSettings"),
-		allow("HealthChecks", []string{"arn:aws:route53:::healthcheck/*"},
-			"route53:GetHealthCheck", "route53:UpdateHealthCheck", "route53:DeleteHealthCheck", "route53:ChangeTagsForResource", "route53:ListTagsForResource"),
-		allow("Certificates", d.regional("acm", "certificate/*"),
-			"acm:DescribeCertificate", "acm:DeleteCertificate", "acm:AddTagsToCertificate", "acm:ListTagsForCertificate"),
-	}
 }

@@ -1,31 +1,40 @@
 package infra_test
 
 import (
+	"cmp"
 	"encoding/json"
+	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/tapctl/tapctl/internal/config"
 	"github.com/tapctl/tapctl/internal/infra"
 	iam "github.com/tapctl/tapctl/internal/localaws/policy"
+	"github.com/tapctl/tapctl/internal/topology"
 )
 
 // mays tells what a role with the deploy policy of a configuration may do, by
 // the evaluation that the embedded AWS has.
 func mays(t *testing.T, c config.Config, keys map[string]string) func(action, resource string, context ...string) bool {
 	t.Helper()
-	printed, err := infra.DeployPolicy(c, account, zone, keys)
+	printed, err := infra.DeployPolicies(c, account, zone, keys)
 	if err != nil {
 		t.Fatal(err)
 	}
-	encoded, err := json.Marshal(printed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	document, err := iam.Parse(string(encoded))
-	if err != nil {
-		t.Fatal(err)
+	var documents []iam.Document
+	for _, p := range printed {
+		encoded, err := json.Marshal(p.Document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		document, err := iam.Parse(string(encoded))
+		if err != nil {
+			t.Fatal(err)
+		}
+		documents = append(documents, document)
 	}
 	return func(action, resource string, context ...string) bool {
 		request := iam.Request{Principal: "arn:aws:iam::" + account + ":role/ci", Action: action, Resource: resource, Keys: map[string][]string{}}
@@ -33,7 +42,7 @@ func mays(t *testing.T, c config.Config, keys map[string]string) func(action, re
 			name, value, _ := strings.Cut(pair, "=")
 			request.Keys[strings.ToLower(name)] = []string{value}
 		}
-		return iam.Evaluate([]iam.Document{document}, request) == iam.Allowed
+		return iam.Evaluate(documents, request) == iam.Allowed
 	}
 }
 
@@ -154,8 +163,103 @@ func TestTheCIRoleReachesThePulumiState(t *testing.T) {
 	}
 	c := settings()
 	for c.Infra.BackendURL, c.Infra.SecretsProvider = range maps.All(map[string]string{"s3://a%zz": "passphrase", "s3://states": "awskms://k?region=%zz"}) {
-		if _, err := infra.DeployPolicy(c, account, zone, nil); err == nil || !strings.Contains(err.Error(), "read infra.") {
+		if _, err := infra.DeployPolicies(c, account, zone, nil); err == nil || !strings.Contains(err.Error(), "read infra.") {
 			t.Errorf("%s, %s: %v", c.Infra.BackendURL, c.Infra.SecretsProvider, err)
 		}
 	}
+}
+
+// policyMax is IAM's limit of a managed policy, in characters that are no white
+// space; policiesMax is how many a role may have by default.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+const policyMax, policiesMax = 6144, 10
+
+// longest are configurations whose names are as long as the rules allow, with
+// all that adds rights and without.
+func longest(t *testing.T) []config.Config {
+	t.Helper()
+	long := settings()
+	long.SourceRegion, long.TargetRegion, long.Brake.KillRegion = "ap-southeast-1", "ap-southeast-3", "ap-northeast-1"
+	long.Domain = config.Domain{Name: strings.Repeat("n", 52) + ".example.com", Zone: "example.com", Dualstack: true}
+	long.Owner, long.Purpose = strings.Repeat("o", 128), strings.Repeat("p", 128)
+	for _, grown := range []*string{&long.TeamName, &long.Environment} {
+		for before := *grown; ; before = *grown {
+			if *grown += "x"; !valid(t, long) {
+				*grown = before
+				break
+			}
+		}
+	}
+	if len(long.TeamName+long.Environment) < 20 {
+		t.Fatalf("%s-%s is not long", long.TeamName, long.Environment)
+	}
+	all := []config.Config{settings(), long}
+	for _, change := range []func(*config.Config){
+		func(c *config.Config) { c.Table.Adopt = strings.Repeat("t", 255) },
+		func(c *config.Config) { c.Assets.Adopt = strings.Repeat("b", 63) },
+		func(c *config.Config) {
+			c.Infra.BackendURL = "s3://" + strings.Repeat("s", 63) + "/" + strings.Repeat("p", 700)
+		},
+		func(c *config.Config) { c.Infra.SecretsProvider = "awskms://alias/" + strings.Repeat("k", 250) },
+	} {
+		for _, c := range all[:len(all):len(all)] {
+			change(&c)
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// valid tells whether a configuration's names pass its rules.
+func valid(t *testing.T, c config.Config) bool {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "tapctl.yaml")
+	text := fmt.Sprintf("team_name: %s\nenvironment: %s\nsource_region: %s\ntarget_region: %s\nowner: %s\npurpose: %s\ndomain: {name: %s, zone: %s}\n",
+		c.TeamName, c.Environment, c.SourceRegion, c.TargetRegion, c.Owner, c.Purpose, c.Domain.Name, c.Domain.Zone)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := config.Load(file, nil)
+	return err == nil
+}
+
+func TestEveryCIPolicyFitsIAM(t *testing.T) {
+	t.Parallel()
+	arn := func(region string) string {
+		return "arn:aws:kms:" + region + ":" + account + ":key/mrk-" + strings.Repeat("0", 32)
+	}
+	largest := map[string]int{}
+	for _, c := range longest(t) {
+		made := map[string]string{c.SourceRegion: arn(c.SourceRegion), c.TargetRegion: arn(c.TargetRegion)}
+		control := c.Name("control")
+		shift := infra.ShiftPolicies(c, topology.Topology{
+			Account: account, ZoneID: strings.Repeat("Z", 32), RecordName: c.Domain.Name, RecordTypes: c.RecordTypes(), ControlTable: control,
+			Table: cmp.Or(c.Table.Adopt, c.Name("items")), Keys: made, Source: topology.Cell{Region: c.SourceRegion},
+			Target: topology.Cell{Region: c.TargetRegion, RestAPI: "abcdefghij", Stage: "live", APIFunction: c.Name("api"), AccessLog: "/tapctl/" + c.Name("access")},
+		})
+		for _, keys := range []map[string]string{nil, made} {
+			deploy, err := infra.DeployPolicies(c, account, strings.Repeat("Z", 32), keys)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(deploy) > policiesMax {
+				t.Errorf("%d policies for one role, AWS attaches %d", len(deploy), policiesMax)
+			}
+			for _, p := range append(deploy, shift...) {
+				text, err := json.Marshal(p.Document)
+				if err != nil {
+					t.Fatal(err)
+				}
+				size := len(strings.Join(strings.Fields(string(text)), ""))
+				if size > policyMax {
+					t.Errorf("%s of %s: %d characters, IAM takes %d", p.Part, c.StackPrefix(), size, policyMax)
+				}
+				if len(p.Name) > 128 {
+					t.Errorf("%s: %d characters", p.Name, len(p.Name))
+				}
+				largest[p.Part] = max(largest[p.Part], size)
+			}
+		}
+	}
+	t.Logf("the largest: %v", largest)
 }

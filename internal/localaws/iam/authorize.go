@@ -66,11 +66,14 @@ func (s *Service) roleCaller(roleARN, arn string) caller {
 		c.policies = append(c.policies, document.parsed)
 	}
 	for arn := range r.attached {
-		c.policies = append(c.policies, managed[arn].parsed)
+		if d, found := s.managedPolicy(arn); found {
+			c.policies = append(c.policies, d.parsed)
+		}
 	}
 	if r.boundary != "" {
 		// One that is not known here bounds to nothing.
-		c.boundary = []policy.Document{managed[r.boundary].parsed}
+		d, _ := s.managedPolicy(r.boundary)
+		c.boundary = []policy.Document{d.parsed}
 	}
 	return c
 }

@@ -41,11 +41,11 @@ func (s *Service) Handler() http.Handler {
 func (s *Service) iamOperations() operations {
 	return operations{
 		"CreateRole": s.create, "ListRoles": s.list,
-		"GetPolicy": s.getPolicy, "GetPolicyVersion": s.getPolicyVersion,
+		"CreatePolicy": s.createPolicy, "DeletePolicy": s.deleteManaged, "GetPolicy": s.getPolicy, "GetPolicyVersion": s.getPolicyVersion,
 		"GetRole": s.onRole(getRole), "UpdateRole": s.onRole(updateRole), "UpdateRoleDescription": s.onRole(updateRole), "DeleteRole": s.onRole(s.deleteRole),
 		"UpdateAssumeRolePolicy": s.onRole(updateTrust),
 		"PutRolePolicy":          s.onRole(putPolicy), "GetRolePolicy": s.onRole(getRolePolicy), "DeleteRolePolicy": s.onRole(deletePolicy), "ListRolePolicies": s.onRole(listPolicies),
-		"AttachRolePolicy": s.onRole(attachPolicy), "DetachRolePolicy": s.onRole(detachPolicy), "ListAttachedRolePolicies": s.onRole(listAttached),
+		"AttachRolePolicy": s.onRole(s.attachPolicy), "DetachRolePolicy": s.onRole(detachPolicy), "ListAttachedRolePolicies": s.onRole(listAttached),
 		"ListInstanceProfilesForRole": s.onRole(listProfiles),
 		"CreateOpenIDConnectProvider": s.createIssuer, "ListOpenIDConnectProviders": s.listIssuers,
 		"GetOpenIDConnectProvider": s.onIssuer(getIssuer), "DeleteOpenIDConnectProvider": s.onIssuer(s.deleteIssuer),
@@ -77,6 +77,9 @@ func (s *Service) resourceOf(form url.Values) string {
 			return r.arn
 		}
 		return "arn:aws:iam::" + wire.Account + ":role" + cmp.Or(form.Get("Path"), "/") + name
+	}
+	if name := form.Get("PolicyName"); name != "" {
+		return policyARN(form.Get("Path"), name)
 	}
 	return cmp.Or(form.Get("OpenIDConnectProviderArn"), form.Get("PolicyArn"), "*")
 }
@@ -264,8 +267,6 @@ func listPolicies(r *role, _ url.Values) (any, error) {
 	}{PolicyNames: slices.Sorted(maps.Keys(r.inline))}, nil
 }
 
-func attachPolicy(r *role, form url.Values) (any, error) { return nil, r.attach(form.Get("PolicyArn")) }
-
 func detachPolicy(r *role, form url.Values) (any, error) {
 	arn := form.Get("PolicyArn")
 	if _, found := r.attached[arn]; !found {
@@ -311,36 +312,4 @@ func listTags(r *role, _ url.Values) (any, error) {
 		Tags        []tagXML `xml:"Tags>member"`
 		IsTruncated bool
 	}{Tags: tagsXML(r.tags)}, nil
-}
-
-func managedPolicy(arn string) (text string, err error) {
-	document, known := managed[arn]
-	if !known {
-		return "", wire.Errorf(http.StatusNotFound, "NoSuchEntity", "Policy %s was not found.", arn)
-	}
-	return document.text, nil
-}
-
-func (s *Service) getPolicy(_ context.Context, form url.Values) (any, error) {
-	arn := form.Get("PolicyArn")
-	if _, err := managedPolicy(arn); err != nil {
-		return nil, err
-	}
-	type policy struct {
-		PolicyName, Arn, Path, DefaultVersionId string
-		IsAttachable                            bool
-	}
-	return struct{ Policy policy }{policy{arn[strings.LastIndex(arn, "/")+1:], arn, "/service-role/", "v1", true}}, nil
-}
-
-func (s *Service) getPolicyVersion(_ context.Context, form url.Values) (any, error) {
-	document, err := managedPolicy(form.Get("PolicyArn"))
-	if err != nil {
-		return nil, err
-	}
-	type version struct {
-		Document, VersionId string
-		IsDefaultVersion    bool
-	}
-	return struct{ PolicyVersion version }{version{escape(document), "v1", true}}, nil
 }

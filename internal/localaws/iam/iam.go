@@ -1,9 +1,9 @@
 // Package iam is the embedded AWS's Identity and Access Management and its
 // Security Token Service: roles, their policies, sessions bound to a role,
 // identity providers of OpenID Connect, and the evaluation of the policies
-// whenever a service asks, which all of them do. Users, groups and
-// customer-managed policies do not exist here: whoever has no session is the
-// account's root. What was asked of each role is kept.
+// whenever a service asks, which all of them do. Users and groups do not exist
+// here: whoever has no session is the account's root. What was asked of each
+// role is kept.
 package iam
 
 import (
@@ -36,10 +36,11 @@ type Options struct {
 type Service struct {
 	options  Options
 	mu       sync.Mutex
-	roles    map[string]*role   // by name
-	sessions map[string]session // by access key id
-	issuers  map[string]*issuer // identity providers by ARN
-	asked    map[string]*record // what was asked, by the role's name
+	roles    map[string]*role    // by name
+	sessions map[string]session  // by access key id
+	issuers  map[string]*issuer  // identity providers by ARN
+	policies map[string]customer // the account's managed policies by ARN
+	asked    map[string]*record  // what was asked, by the role's name
 	serial   int
 }
 
@@ -69,7 +70,7 @@ func New(options Options) *Service {
 	if options.Log == nil {
 		options.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Service{options: options, roles: map[string]*role{}, sessions: map[string]session{}, issuers: map[string]*issuer{}, asked: map[string]*record{}}
+	return &Service{options: options, roles: map[string]*role{}, sessions: map[string]session{}, issuers: map[string]*issuer{}, policies: map[string]customer{}, asked: map[string]*record{}}
 }
 
 // The limits of IAM.
@@ -82,6 +83,7 @@ var (
 
 const (
 	inlineMax   = 10_240 // characters of all inline policies of a role, white space apart
+	managedMax  = 6_144  // of one managed policy
 	attachedMax = 10
 )
 
@@ -165,9 +167,16 @@ func (s *Service) byARN(arn string) (*role, error) {
 	return r, err
 }
 
+func validPolicyName(name string) error {
+	if policyNamePattern.MatchString(name) {
+		return nil
+	}
+	return validation("1 validation error detected: Value '%s' at 'policyName' failed to satisfy constraint: Member must have length less than or equal to 128 and satisfy regular expression pattern: [\\w+=,.@-]+", name)
+}
+
 func (r *role) putInline(name, text string) error {
-	if !policyNamePattern.MatchString(name) {
-		return validation("1 validation error detected: Value '%s' at 'policyName' failed to satisfy constraint: Member must have length less than or equal to 128 and satisfy regular expression pattern: [\\w+=,.@-]+", name)
+	if err := validPolicyName(name); err != nil {
+		return err
 	}
 	d, err := read(text, policy.Document.Identity)
 	if err != nil {
@@ -194,17 +203,6 @@ func compactLength(document string) int {
 		}
 	}
 	return n
-}
-
-func (r *role) attach(arn string) error {
-	if _, known := managed[arn]; !known {
-		return wire.Errorf(http.StatusNotFound, "NoSuchEntity", "Policy %s does not exist or is not attachable.", arn)
-	}
-	if len(r.attached) >= attachedMax && r.attached[arn] == "" {
-		return wire.Errorf(http.StatusConflict, "LimitExceeded", "Cannot exceed quota for PoliciesPerRole: %d", attachedMax)
-	}
-	r.attached[arn] = arn[strings.LastIndex(arn, "/")+1:]
-	return nil
 }
 
 // serviceSession names the sessions of functions: Lambda uses the role itself.

@@ -275,3 +275,67 @@ func TestSessionsBelongToTheirRole(t *testing.T) {
 	_, err = f.sts("test").AssumeRole(t.Context(), &sts.AssumeRoleInput{RoleArn: role.Arn, RoleSessionName: aws.String("a b")})
 	wantCode(t, err, "ValidationError")
 }
+
+func TestManagedPoliciesOfTheAccount(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.role(t)
+	long := func(n int) *string { // of n characters, white space apart
+		text := statement("Allow", "s3:GetObject", "@", "")
+		return aws.String(" \n" + strings.Replace(text, "@", "arn:aws:s3:::"+strings.Repeat("x", n-len(text)-len("arn:aws:s3:::")+1), 1))
+	}
+	create := func(name string, document *string) (*string, error) {
+		out, err := f.CreatePolicy(t.Context(), &sdk.CreatePolicyInput{PolicyName: &name, PolicyDocument: document})
+		if err != nil {
+			return nil, err
+		}
+		return out.Policy.Arn, nil
+	}
+	attach := func(arn *string) error {
+		_, err := f.AttachRolePolicy(t.Context(), &sdk.AttachRolePolicyInput{RoleName: aws.String("api"), PolicyArn: arn})
+		return err
+	}
+	_, err := create("p", long(6145))
+	wantCode(t, err, "LimitExceeded")
+	_, err = create("p", aws.String("{}"))
+	wantCode(t, err, "MalformedPolicyDocument")
+	_, err = create("a b", long(200))
+	wantCode(t, err, "ValidationError")
+	wantCode(t, attach(aws.String("arn:aws:iam::000000000000:policy/p")), "NoSuchEntity")
+	first, err := create("p", long(6144))
+	if err != nil || *first != "arn:aws:iam::000000000000:policy/p" {
+		t.Fatal(first, err)
+	}
+	_, err = create("P", long(200))
+	wantCode(t, err, "EntityAlreadyExists")
+	for i := range 10 {
+		arn := first
+		if i > 0 {
+			if arn, err = create(strings.Repeat("q", i), long(200)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := attach(arn); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eleventh, err := create("eleventh", long(200))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, attach(eleventh), "LimitExceeded")
+	_, err = f.DeletePolicy(t.Context(), &sdk.DeletePolicyInput{PolicyArn: first})
+	wantCode(t, err, "DeleteConflict")
+	read, err := f.GetPolicyVersion(t.Context(), &sdk.GetPolicyVersionInput{PolicyArn: first, VersionId: aws.String("v1")})
+	if err != nil || !strings.Contains(*read.PolicyVersion.Document, "s3%3AGetObject") {
+		t.Error(read, err)
+	}
+	if _, err := f.DetachRolePolicy(t.Context(), &sdk.DetachRolePolicyInput{RoleName: aws.String("api"), PolicyArn: first}); err != nil {
+		t.Error(err)
+	}
+	if _, err := f.DeletePolicy(t.Context(), &sdk.DeletePolicyInput{PolicyArn: first}); err != nil {
+		t.Error(err)
+	}
+	_, err = f.GetPolicy(t.Context(), &sdk.GetPolicyInput{PolicyArn: first})
+	wantCode(t, err, "NoSuchEntity")
+}
