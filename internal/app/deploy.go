@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/tapctl/tapctl/internal/awsapi"
 	"github.com/tapctl/tapctl/internal/clock"
@@ -384,59 +383,6 @@ func (d *deployment) store(ctx context.Context) error {
 		return fmt.Errorf("keep a local copy of the topology: %w", err)
 	}
 	return nil
-}
-
-// smokeRequests is the most that a side of the stage is asked for: at the
-// initial canary of 10 percent, missing it 200 times has odds of 1 in 10^9.
-const (
-	smokeRequests = 200
-	smokePause    = 5 * time.Second
-	smokeTries    = 24
-)
-
-// smoke probes both cells directly: every side that serves must answer with
-// the right code before any user is sent there.
-func (d *deployment) smoke(ctx context.Context) error {
-	live, err := awsapi.NewTraffic(d.Clients, d.top).Read(ctx)
-	if err != nil {
-		return err
-	}
-	if slices.Contains(d.sides(), topology.Blue) {
-		if err := d.smokeCell(ctx, d.top.Source, false, true); err != nil {
-			return err
-		}
-	}
-	return d.smokeCell(ctx, d.top.Target, live.Canary > 0, live.Canary < 100)
-}
-
-func (d *deployment) smokeCell(ctx context.Context, cell topology.Cell, canary, base bool) error {
-	prober, err := d.prober(cell)
-	if err != nil {
-		return err
-	}
-	var last error
-	for try := 0; try < smokeTries; try++ {
-		// A new stage or name takes its time to reach the front door: bounded.
-		if last = d.smokeOnce(ctx, prober.Get, canary, base); last == nil {
-			d.say(cutover.EventStep, "%s answers in %s%s", cell.ProbeName, cell.Region, sides(canary, base))
-			return nil
-		}
-		if err := d.Clock.Sleep(ctx, smokePause); err != nil {
-			return err
-		}
-	}
-	return fmt.Errorf("probe %s in %s: %w", cell.ProbeName, cell.Region, last)
-}
-
-func sides(canary, base bool) string {
-	switch {
-	case canary && base:
-		return ", base and canary side"
-	case canary:
-		return ", canary side"
-	default:
-		return ", base side"
-	}
 }
 
 // outputs follow from the configuration, but for the website's address.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tapctl/tapctl/internal/awsapi"
+	"github.com/tapctl/tapctl/internal/clock"
 	"github.com/tapctl/tapctl/internal/config"
 	"github.com/tapctl/tapctl/internal/cutover"
 	"github.com/tapctl/tapctl/internal/health"
@@ -55,6 +56,12 @@ func Wanted(cells string, side topology.Side, exists bool) bool {
 func SmokeOnce(ctx context.Context, version string, get func(context.Context) (health.Answer, error), canary, base bool) error {
 	d := &deployment{ask: DeployAsk{API: infra.Artifact{Version: version}}}
 	return d.smokeOnce(ctx, get, canary, base)
+}
+
+// SmokeUntil is smokeUntil of a deploy of this version, of a side whose base serves.
+func SmokeUntil(ctx context.Context, clock clock.Clock, version string, get func(context.Context) (health.Answer, error)) error {
+	d := &deployment{App: &App{Clock: clock}, ask: DeployAsk{API: infra.Artifact{Version: version}}}
+	return d.smokeUntil(ctx, get, false, true)
 }
 
 // Refuse is refused.

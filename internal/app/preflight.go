@@ -26,8 +26,11 @@ const (
 // harmed nobody. It is refused where the candidate is worse than tolerated, or
 // where that it is not could not be shown.
 func (a *App) preflight(ctx context.Context, top topology.Topology, state cutover.State) error {
-	if !a.Config.Probe.Preflight || state.Touched || state.Phase == cutover.Retreating {
+	if state.Touched || state.Phase == cutover.Retreating {
 		return nil
+	}
+	if err := a.notShutOut(ctx, top.Target); err != nil || !a.Config.Probe.Preflight {
+		return err
 	}
 	paths := a.Config.Probe.Paths
 	if len(paths) == 0 {
@@ -66,6 +69,23 @@ func (a *App) preflight(ctx context.Context, top topology.Topology, state cutove
 			return nil // the run ends by itself, before any change
 		}
 	}
+}
+
+// notShutOut refuses a shift whose probes would all be refused by the API's
+// resource policy: it would blame green, and go back. What else may be wrong
+// with a request is for the probes to find.
+func (a *App) notShutOut(ctx context.Context, green topology.Cell) error {
+	if a.Config.OpenToAll() {
+		return nil
+	}
+	prober, err := a.prober(green)
+	if err != nil {
+		return err
+	}
+	if _, err := prober.Get(ctx); isShutOut(err) {
+		return &Refused{Cause: fmt.Errorf("probe green: %w", err), Next: letIn}
+	}
+	return nil
 }
 
 // probeCandidate sends one batch, the first of which is number from.

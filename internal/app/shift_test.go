@@ -13,6 +13,7 @@ import (
 	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 
 	"github.com/tapctl/tapctl/internal/app"
+	"github.com/tapctl/tapctl/internal/clock"
 	"github.com/tapctl/tapctl/internal/cutover"
 	"github.com/tapctl/tapctl/internal/health"
 	"github.com/tapctl/tapctl/internal/infra"
@@ -258,5 +259,41 @@ func TestSmoke(t *testing.T) {
 	err := app.SmokeOnce(t.Context(), "new", func(context.Context) (health.Answer, error) { return health.Answer{}, failing }, true, true)
 	if !errors.Is(err, failing) {
 		t.Errorf("want %v, got %v", failing, err)
+	}
+}
+
+func TestSmokeEndsAtAShutDoor(t *testing.T) {
+	t.Parallel()
+	shut, starting := &health.ShutOutError{URL: "https://x"}, errors.New("502")
+	for name, test := range map[string]struct {
+		errs  []error // the last is repeated
+		asked int
+		hint  bool
+	}{
+		"shut":                              {[]error{shut}, 4, true},
+		"starting, then shut":               {[]error{starting, shut}, 5, true},
+		"the policy was just changed":       {[]error{shut, shut, shut, nil}, 4, false},
+		"never up":                          {[]error{starting}, 24, false},
+		"shut now and then while it starts": {[]error{shut, shut, shut, starting, shut, shut, shut, nil}, 8, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			asked := 0
+			err := app.SmokeUntil(t.Context(), clock.NewScaled(1e7), "new", func(context.Context) (health.Answer, error) {
+				asked++
+				return health.Answer{Status: 200, Version: "old", Alias: "live"}, test.errs[min(asked, len(test.errs))-1]
+			})
+			same(t, "requests", test.asked, asked)
+			hinted, ok := errors.AsType[interface {
+				error
+				Hint() string
+			}](err)
+			if ok != test.hint || ok && !strings.Contains(hinted.Hint(), "allowed_cidr") {
+				t.Errorf("%v: with a next command: %v", err, ok)
+			}
+			if want := test.errs[len(test.errs)-1]; !errors.Is(err, want) {
+				t.Errorf("%v, want %v", err, want)
+			}
+		})
 	}
 }

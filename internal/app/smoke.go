@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
+	"github.com/tapctl/tapctl/internal/awsapi"
 	"github.com/tapctl/tapctl/internal/cutover"
 	"github.com/tapctl/tapctl/internal/health"
 	"github.com/tapctl/tapctl/internal/infra"
@@ -35,6 +38,93 @@ func (d *deployment) smokeOnce(ctx context.Context, get func(context.Context) (h
 		return errors.New("the canary did not answer any request")
 	}
 	return errors.New("the base side did not answer any request")
+}
+
+// smokeRequests is the most that a side of the stage is asked for: at the
+// initial canary of 10 percent, missing it 200 times has odds of 1 in 10^9.
+// shutOutTries is how often a refusal by the resource policy is asked about
+// again: one that was just changed takes seconds to count.
+const (
+	smokeRequests = 200
+	smokePause    = 5 * time.Second
+	smokeTries    = 24
+	shutOutTries  = 4
+)
+
+// smoke probes both cells directly: every side that serves must answer with
+// the right code before any user is sent there.
+func (d *deployment) smoke(ctx context.Context) error {
+	live, err := awsapi.NewTraffic(d.Clients, d.top).Read(ctx)
+	if err != nil {
+		return err
+	}
+	if slices.Contains(d.sides(), topology.Blue) {
+		if err := d.smokeCell(ctx, d.top.Source, false, true); err != nil {
+			return err
+		}
+	}
+	return d.smokeCell(ctx, d.top.Target, live.Canary > 0, live.Canary < 100)
+}
+
+func (d *deployment) smokeCell(ctx context.Context, cell topology.Cell, canary, base bool) error {
+	prober, err := d.prober(cell)
+	if err != nil {
+		return err
+	}
+	if err := d.smokeUntil(ctx, prober.Get, canary, base); err != nil {
+		return fmt.Errorf("probe %s in %s: %w", cell.ProbeName, cell.Region, err)
+	}
+	d.say(cutover.EventStep, "%s answers in %s%s", cell.ProbeName, cell.Region, sides(canary, base))
+	return nil
+}
+
+// smokeUntil asks again until all is well: a new stage or name takes its time
+// to reach the front door. It ends earlier where the door stays shut.
+func (d *deployment) smokeUntil(ctx context.Context, get func(context.Context) (health.Answer, error), canary, base bool) error {
+	var last error
+	refusals := 0
+	for try := 0; try < smokeTries; try++ {
+		if last = d.smokeOnce(ctx, get, canary, base); last == nil {
+			return nil
+		}
+		if !isShutOut(last) {
+			refusals = 0
+		} else if refusals++; refusals == shutOutTries {
+			return &shutOut{last}
+		}
+		if err := d.Clock.Sleep(ctx, smokePause); err != nil {
+			return err
+		}
+	}
+	return last
+}
+
+// shutOut is a refusal by the API's resource policy, with the way in.
+type shutOut struct{ cause error }
+
+func (e *shutOut) Error() string { return e.cause.Error() }
+func (e *shutOut) Unwrap() error { return e.cause }
+
+// letIn is what to do about it.
+const letIn = "add this machine's public address to allowed_cidr (curl -s https://checkip.amazonaws.com prints it), then: tapctl deploy"
+
+// Hint is the next command to type.
+func (e *shutOut) Hint() string { return letIn }
+
+func isShutOut(err error) bool {
+	_, is := errors.AsType[*health.ShutOutError](err)
+	return is
+}
+
+func sides(canary, base bool) string {
+	switch {
+	case canary && base:
+		return ", base and canary side"
+	case canary:
+		return ", canary side"
+	default:
+		return ", base side"
+	}
 }
 
 // preview shows what every stack would change. Stacks that feed on another

@@ -91,7 +91,9 @@ func (f pathFacts) checks() []Check {
 			continue
 		}
 		checks = append(checks, passed(certificate, "the chain is trusted and %s is in it", f.name))
-		if got.err != nil {
+		if isShutOut(got.err) {
+			checks = append(checks, failed(path, letIn, "%v", got.err))
+		} else if got.err != nil {
 			checks = append(checks, failed(path, "tapctl status", "%v", got.err))
 		} else {
 			checks = append(checks, passed(path, "200, %d time(s)", len(got.value)))

@@ -86,10 +86,28 @@ func (p *HTTPProber) Get(ctx context.Context) (Answer, error) {
 	}
 	h := response.Header
 	answer := Answer{response.StatusCode, h.Get("X-Tapctl-Version"), h.Get("X-Tapctl-Side"), h.Get("X-Tapctl-Alias"), h.Get("X-Tapctl-Via")}
+	if response.StatusCode == http.StatusForbidden && h.Get("X-Amzn-Errortype") == shutOut {
+		return answer, &ShutOutError{url}
+	}
 	if response.StatusCode != http.StatusOK {
 		return answer, fmt.Errorf("GET %s: %s", url, response.Status)
 	}
 	return answer, nil
+}
+
+// shutOut is the kind of error with which API Gateway refuses a caller whom
+// the API's resource policy does not let in. A name or path that it does not
+// know, which may pass, is another.
+// https://repost.aws/knowledge-center/api-gateway-troubleshoot-403-forbidden
+const shutOut = "AccessDeniedException"
+
+// ShutOutError is a request that no code of ours has seen: the API's resource
+// policy refused it.
+type ShutOutError struct{ URL string }
+
+// Error implements error.
+func (e *ShutOutError) Error() string {
+	return "GET " + e.URL + ": 403 Forbidden by API Gateway: allowed_cidr does not have the address that this machine is seen with"
 }
 
 // BadCertificate tells that a request failed for the endpoint's certificate:
