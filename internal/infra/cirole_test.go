@@ -97,8 +97,9 @@ func TestTheCIRoleReachesItsOwnKeysAlone(t *testing.T) {
 	}
 }
 
-// TestTheCIRoleOfAnAdoption: what is adopted is replicated, and deleted by
-// nobody here.
+// TestTheCIRoleOfAnAdoption: what is adopted is replicated. Of what its owner
+// made, items can be deleted and the site's objects, and no table or bucket but
+// the replica, whoever made that.
 func TestTheCIRoleOfAnAdoption(t *testing.T) {
 	t.Parallel()
 	plain, adopting := settings(), settings()
@@ -112,6 +113,9 @@ func TestTheCIRoleOfAnAdoption(t *testing.T) {
 		{"dynamodb:DescribeTable", table(blueRegion), true}, {"dynamodb:UpdateTable", table(blueRegion), true},
 		{"dynamodb:DescribeContinuousBackups", table(blueRegion), true},
 		{"dynamodb:DeleteTable", table(blueRegion), false}, {"dynamodb:UpdateContinuousBackups", table(blueRegion), false},
+		{"dynamodb:DeleteTableReplica", table(blueRegion), false}, {"dynamodb:UpdateTimeToLive", table(blueRegion), false}, {"dynamodb:TagResource", table(blueRegion), false},
+		{"dynamodb:DeleteItem", table(blueRegion), true}, {"dynamodb:BatchWriteItem", table(blueRegion), true}, {"dynamodb:PutItem", table(blueRegion), true},
+		{"dynamodb:DeleteItem", table(greenRegion), true}, {"dynamodb:BatchWriteItem", table(greenRegion), true}, {"dynamodb:DeleteTable", table(greenRegion), true},
 		{"dynamodb:CreateTableReplica", table(greenRegion), true}, {"dynamodb:DeleteTableReplica", table(greenRegion), true},
 		{"dynamodb:UpdateContinuousBackups", table(greenRegion), true}, {"dynamodb:TagResource", table(greenRegion), true},
 		{"dynamodb:DescribeTable", table("us-east-1"), false},
@@ -120,7 +124,8 @@ func TestTheCIRoleOfAnAdoption(t *testing.T) {
 		{"s3:DeleteBucket", "arn:aws:s3:::shop-website", false}, {"s3:PutBucketPolicy", "arn:aws:s3:::shop-website", false},
 		{"s3:PutObject", "arn:aws:s3:::shop-website/site/index.html", true}, {"s3:GetObject", "arn:aws:s3:::shop-website/site/index.html", true},
 		{"s3:DeleteObject", "arn:aws:s3:::shop-website/site/index.html", true},
-		{"s3:PutObject", "arn:aws:s3:::shop-website/private", false},
+		{"s3:PutObject", "arn:aws:s3:::shop-website/private", false}, {"s3:DeleteObject", "arn:aws:s3:::shop-website/private", false},
+		{"s3:DeleteObjectVersion", "arn:aws:s3:::shop-website/site/index.html", false}, {"s3:PutBucketVersioning", "arn:aws:s3:::shop-website", false},
 	} {
 		if got := with(test.action, test.resource); got != test.allowed {
 			t.Errorf("adopting: %s on %s: allowed %v", test.action, test.resource, got)

@@ -64,8 +64,12 @@ func tagCondition(key string, c config.Config) map[string]any {
 }
 
 // adopted are the rights on what somebody else owns: enough to replicate it
-// and to look at it, and of the table in its own region nothing that deletes.
-// A replica is written to by whoever adds it.
+// and to look at it. The table in its own region cannot be deleted, but its
+// items can: DynamoDB asks for the rights on items, the deletion of them
+// included, of whoever adds a replica, in both regions. The replica can be
+// deleted, as destroy does with tapctl's own. Where it is the owner's own that
+// is too much, and cannot be helped here: the configuration does not say whose
+// it is, and the first deploy is to make one where there is none.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/V2globaltables_reqs_bestpractices.html
 func (d deployRights) adopted(c config.Config) []statement {
 	var statements []statement
