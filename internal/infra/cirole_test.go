@@ -1,7 +1,6 @@
 package infra_test
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -9,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/tapctl/tapctl/internal/config"
 	"github.com/tapctl/tapctl/internal/infra"
@@ -228,6 +229,14 @@ func valid(t *testing.T, c config.Config) bool {
 	return err == nil
 }
 
+// itemsOf is the name of the application's table.
+func itemsOf(c config.Config) string {
+	if c.Table.Adopt != "" {
+		return c.Table.Adopt
+	}
+	return c.Name("items")
+}
+
 func TestEveryCIPolicyFitsIAM(t *testing.T) {
 	t.Parallel()
 	arn := func(region string) string {
@@ -239,7 +248,7 @@ func TestEveryCIPolicyFitsIAM(t *testing.T) {
 		control := c.Name("control")
 		shift := infra.ShiftPolicies(c, topology.Topology{
 			Account: account, ZoneID: strings.Repeat("Z", 32), RecordName: c.Domain.Name, RecordTypes: c.RecordTypes(), ControlTable: control,
-			Table: cmp.Or(c.Table.Adopt, c.Name("items")), Keys: made, Source: topology.Cell{Region: c.SourceRegion},
+			Table: itemsOf(c), Keys: made, Source: topology.Cell{Region: c.SourceRegion},
 			Target: topology.Cell{Region: c.TargetRegion, RestAPI: "abcdefghij", Stage: "live", APIFunction: c.Name("api"), AccessLog: "/tapctl/" + c.Name("access")},
 		})
 		for _, keys := range []map[string]string{nil, made} {
@@ -267,4 +276,44 @@ func TestEveryCIPolicyFitsIAM(t *testing.T) {
 		}
 	}
 	t.Logf("the largest: %v", largest)
+}
+
+// The list of the rights that no run is under, in a document.
+const adoptionFrom, adoptionTo = "<!-- rights of an adoption: go test ./internal/infra -run TestTheRightsOfAnAdoptionAreListed -update -->\n", "<!-- end of them -->"
+
+func TestTheRightsOfAnAdoptionAreListed(t *testing.T) {
+	t.Parallel()
+	const file = "../../docs/assumptions.md"
+	c := settings()
+	c.Table.Adopt, c.Assets.Adopt = "orders", "shop-website"
+	policies, err := infra.DeployPolicies(c, account, zone, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want strings.Builder
+	for _, p := range policies {
+		for _, s := range p.Document.Statement {
+			if strings.HasPrefix(s.Sid, "Adopted") {
+				fmt.Fprintf(&want, "- %s/%s: `%s`\n", p.Part, s.Sid, strings.Join(s.Action, "`, `"))
+			}
+		}
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, _ := strings.Cut(string(text), adoptionFrom)
+	got, after, found := strings.Cut(rest, adoptionTo)
+	if !found {
+		t.Fatalf("%s has no %s", file, adoptionFrom)
+	}
+	if *update {
+		got = want.String()
+		if err := os.WriteFile(file, []byte(before+adoptionFrom+got+adoptionTo+after), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(want.String(), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", file, diff)
+	}
 }

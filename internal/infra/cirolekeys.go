@@ -88,7 +88,7 @@ func (d deployRights) adopted(c config.Config) []statement {
 		statements = append(statements,
 			allow("AdoptedBucket", []string{arn},
 				"s3:ListBucket", "s3:GetBucketLocation", "s3:GetBucketVersioning", "s3:GetEncryptionConfiguration", "s3:GetReplicationConfiguration", "s3:PutReplicationConfiguration"),
-			allow("AdoptedObjects", []string{arn + "/" + SitePrefix + "*"}, "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"))
+			allow("AdoptedObjects", []string{arn + "/" + SitePrefix + "*"}, "s3:GetObject", "s3:PutObject", "s3:DeleteObject"))
 	}
 	return statements
 }

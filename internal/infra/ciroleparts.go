@@ -75,7 +75,7 @@ func (d deployRights) data() []statement {
 			"s3:GetBucketOwnershipControls", "s3:PutBucketOwnershipControls", "s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy",
 			"s3:GetReplicationConfiguration", "s3:PutReplicationConfiguration", "s3:GetLifecycleConfiguration", "s3:PutLifecycleConfiguration",
 			"s3:GetBucketAcl", "s3:GetBucketCORS", "s3:GetBucketLogging", "s3:GetBucketRequestPayment", "s3:GetAccelerateConfiguration", "s3:GetBucketObjectLockConfiguration"),
-		allow("Objects", []string{bucket + "/*"}, "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload"),
+		allow("Objects", []string{bucket + "/*"}, "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion"),
 	}
 }
 
