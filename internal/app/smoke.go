@@ -130,6 +130,9 @@ func sides(canary, base bool) string {
 // preview shows what every stack would change. Stacks that feed on another
 // that does not exist yet can only be previewed after it.
 func (d *deployment) preview(ctx context.Context) error {
+	if err := d.adoptBucket(ctx); err != nil {
+		return refused(err)
+	}
 	outputs, err := d.ask.Runner.Outputs(ctx, d.name("base"))
 	if err != nil {
 		return err

@@ -217,7 +217,8 @@ func (b *base) replication(from, to *bucket) error {
 
 // replicationRole may read the versions of one bucket and write replicas into
 // the other, with their two keys, through S3 alone. An adopted bucket's own
-// key is not known here: its KMS objects need a grant by its owner.
+// key is not known here: its KMS objects need a grant by its owner. tapctl's key
+// of that region is that of the replicas there, which are not replicated again.
 func (b *base) replicationRole(from, to *bucket) (*iam.Role, error) {
 	trust, err := trustPolicy("s3.amazonaws.com")
 	if err != nil {
@@ -234,6 +235,9 @@ func (b *base) replicationRole(from, to *bucket) (*iam.Role, error) {
 	}
 	document := pulumi.All(from.arn, to.arn, b.keys[from.region].Arn, b.keys[to.region].Arn).ApplyT(func(arns []any) (string, error) {
 		source, destination, sourceKey, destinationKey := arns[0].(string), arns[1].(string), arns[2].(string), arns[3].(string)
+		if from.versioning == nil {
+			sourceKey = ""
+		}
 		return policyDocument(replicationStatements(from.region, to.region, source, destination, sourceKey, destinationKey)...)
 	}).(pulumi.StringOutput)
 	_, err = iam.NewRolePolicy(b.ctx, "replication-"+from.region, &iam.RolePolicyArgs{
@@ -245,6 +249,7 @@ func (b *base) replicationRole(from, to *bucket) (*iam.Role, error) {
 // replicationStatements are those of
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/setting-repl-config-perm-overview.html
 // and https://docs.aws.amazon.com/AmazonS3/latest/userguide/replication-config-for-kms-objects.html.
+// sourceKey is "" where the source's objects are under none of tapctl's.
 func replicationStatements(fromRegion, toRegion, source, destination, sourceKey, destinationKey string) []statement {
 	through := func(region, bucket string) map[string]any {
 		return map[string]any{"StringLike": map[string]any{
@@ -252,14 +257,18 @@ func replicationStatements(fromRegion, toRegion, source, destination, sourceKey,
 			"kms:EncryptionContext:aws:s3:arn": []string{bucket, bucket + "/*"},
 		}}
 	}
-	return []statement{
+	statements := []statement{
 		{Sid: "Rule", Effect: "Allow", Action: []string{"s3:GetReplicationConfiguration", "s3:ListBucket"}, Resource: []string{source}},
 		{Sid: "Read", Effect: "Allow", Action: []string{"s3:GetObjectVersionForReplication", "s3:GetObjectVersionAcl", "s3:GetObjectVersionTagging"},
 			Resource: []string{source + "/*"}},
 		{Sid: "Write", Effect: "Allow", Action: []string{"s3:ReplicateObject", "s3:ReplicateDelete", "s3:ReplicateTags"}, Resource: []string{destination + "/*"}},
-		{Sid: "SourceKey", Effect: "Allow", Action: []string{"kms:Decrypt"}, Resource: []string{sourceKey}, Condition: through(fromRegion, source)},
-		{Sid: "ReplicaKey", Effect: "Allow", Action: []string{"kms:Encrypt", "kms:Decrypt"}, Resource: []string{destinationKey}, Condition: through(toRegion, destination)},
 	}
+	if sourceKey != "" {
+		statements = append(statements, statement{Sid: "SourceKey", Effect: "Allow", Action: []string{"kms:Decrypt"}, Resource: []string{sourceKey}, Condition: through(fromRegion, source)})
+	}
+	return append(statements, statement{
+		Sid: "ReplicaKey", Effect: "Allow", Action: []string{"kms:Encrypt", "kms:Decrypt"}, Resource: []string{destinationKey}, Condition: through(toRegion, destination),
+	})
 }
 
 // ReplicationRule is the id of the rule that leads to a region's bucket.

@@ -123,6 +123,18 @@ func TestAdoptedBucketKeepsItsSettings(t *testing.T) {
 	if rule.text("bucket") != "shop-website" {
 		t.Errorf("replicates %v", rule.Inputs["bucket"])
 	}
+	// tapctl's key of the region has nothing to say about what the owner stores,
+	// and everything about what comes from green.
+	for from, want := range map[string][]string{
+		blueRegion:  {"Rule", "Read", "Write", "ReplicaKey"},
+		greenRegion: {"Rule", "Read", "Write", "SourceKey", "ReplicaKey"},
+	} {
+		var sids []string
+		for _, s := range parsePolicy(t, w.one(t, "iam/rolePolicy:RolePolicy", "replication-"+from).text("policy")).Statement {
+			sids = append(sids, s.Sid)
+		}
+		same(t, "statements from "+from, want, sids)
+	}
 }
 
 // A value in the program would be in Pulumi's state.
