@@ -123,7 +123,7 @@ func (b *base) tables() error {
 	}
 	// Conditional writes are local to a region: the lease lives in the target
 	// region, and the replica keeps it readable when that region is gone.
-	control, err := b.table("control", b.Config.Name("control"), target, source, "lease, journal and topology")
+	control, err := b.table("control", b.Config.Name("control"), target, source, "lease and journal and topology")
 	if err != nil {
 		return err
 	}

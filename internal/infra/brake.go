@@ -124,7 +124,7 @@ func (e *edge) killCheck() (*route53.HealthCheck, error) {
 		Period:     pulumi.Int(alarmPeriodSeconds), EvaluationPeriods: pulumi.Int(1),
 		ComparisonOperator: pulumi.String("GreaterThanOrEqualToThreshold"), Threshold: pulumi.Float64(1),
 		TreatMissingData: pulumi.String("notBreaching"),
-		Tags:             e.tags("operator's switch"),
+		Tags:             e.tags("switch of the operator"),
 	}, e.killOptions...)
 	if err != nil {
 		return nil, err
@@ -133,6 +133,6 @@ func (e *edge) killCheck() (*route53.HealthCheck, error) {
 		Type:                pulumi.String("CLOUDWATCH_METRIC"),
 		CloudwatchAlarmName: alarm.Name, CloudwatchAlarmRegion: pulumi.String(e.Config.KillRegion()),
 		InsufficientDataHealthStatus: pulumi.String("Healthy"),
-		Tags:                         e.tags("operator's switch for green"),
+		Tags:                         e.tags("switch of the operator for green"),
 	}, e.options...)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -97,6 +98,10 @@ func TestWalk(t *testing.T) {
 // plainOf names the program that a variant varies.
 var plainOf = map[string]string{"adopting base": "base", "closed green cell": "green cell", "dualstack edge": "edge"}
 
+// tagValue is what IAM takes, and with it every service.
+// https://docs.aws.amazon.com/IAM/latest/APIReference/API_Tag.html
+var tagValue = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]{0,256}$`)
+
 // breaches are the rules that the resource breaks.
 func breaches(t *testing.T, program string, w *world, m made) []string {
 	t.Helper()
@@ -118,6 +123,11 @@ func breaches(t *testing.T, program string, w *world, m made) []string {
 		purpose, _ := tags["Purpose"].(string)
 		if tags["Owner"] != "team-a" || tags["Environment"] != "prod" || !strings.HasPrefix(purpose, "region migration: ") || len(tags) != 3 {
 			broken = append(broken, fmt.Sprintf("tags %v", tags))
+		}
+		for name, value := range tags {
+			if text, _ := value.(string); !tagValue.MatchString(text) {
+				broken = append(broken, fmt.Sprintf("tag %s: %q has a character that not every service takes", name, value))
+			}
 		}
 	}
 	if holds.encrypted != "" && !encrypted(w, m, holds.encrypted) {
@@ -168,8 +178,27 @@ func encrypted(w *world, m made, by string) bool {
 				encrypted(w, other, "rules")
 		})
 	}
-	text := fmt.Sprint(m.Inputs[by])
-	return strings.Contains(text, "key-"+m.Region) || strings.Contains(text, map[string]string{blueRegion: "arn:blue-key", greenRegion: "arn:green-key"}[m.Region])
+	replicas, _ := m.Inputs["replicas"].([]any)
+	if strings.HasPrefix(m.Type, "dynamodb/table:") && len(replicas) == 0 {
+		return false // each of these has one
+	}
+	for _, r := range replicas { // each under the key of its own region
+		replica := r.(map[string]any)
+		where, key := replica["regionName"], replica["kmsKeyArn"] // as a table has them
+		if m.Type == "secretsmanager/secret:Secret" {
+			where, key = replica["region"], replica["kmsKeyId"]
+		}
+		if !underKeyOf(fmt.Sprint(where), key) {
+			return false
+		}
+	}
+	return underKeyOf(m.Region, m.Inputs[by])
+}
+
+// underKeyOf tells whether what names a key names the region's own.
+func underKeyOf(region string, input any) bool {
+	text := fmt.Sprint(input)
+	return strings.Contains(text, "key-"+region) || strings.Contains(text, map[string]string{blueRegion: "arn:blue-key", greenRegion: "arn:green-key"}[region])
 }
 
 // policyBreaches are wildcards that nothing forces. In a key's own policy "*"
@@ -269,9 +298,19 @@ func TestWalkSeesEveryBreach(t *testing.T) {
 		"a tag":         {"base", "kms/key", func(m *made) { m.Inputs["tags"] = map[string]any{"Owner": "team-a"} }},
 		"log key":       {"blue cell", "cloudwatch/logGroup", func(m *made) { m.Inputs["kmsKeyId"] = "arn:green-key" }},
 		"table's key":   {"base", "dynamodb/table", func(m *made) { delete(m.Inputs, "serverSideEncryption") }},
-		"bucket's key":  {"base", "s3/bucketV2", func(m *made) { m.Inputs["bucket"] = "shop-prod-assets-" + m.Region + "-other" }},
-		"secret's key":  {"base", "secretsmanager", func(m *made) { delete(m.Inputs, "kmsKeyId") }},
-		"retention":     {"green cell", "cloudwatch/logGroup", func(m *made) { m.Inputs["retentionInDays"] = 0.0 }},
+		"a tag's value": {"base", "dynamodb/table", func(m *made) {
+			m.Inputs["tags"] = map[string]any{"Owner": "team-a", "Environment": "prod", "Purpose": "region migration: this, and that"}
+		}},
+		"a replica's key": {"base", "dynamodb/table", func(m *made) {
+			m.Inputs["replicas"] = []any{map[string]any{"regionName": greenRegion, "kmsKeyArn": "key-" + blueRegion}}
+		}},
+		"a replica": {"base", "dynamodb/table", func(m *made) { delete(m.Inputs, "replicas") }},
+		"a secret replica's key": {"base", "secretsmanager", func(m *made) {
+			m.Inputs["replicas"] = []any{map[string]any{"region": greenRegion}}
+		}},
+		"bucket's key": {"base", "s3/bucketV2", func(m *made) { m.Inputs["bucket"] = "shop-prod-assets-" + m.Region + "-other" }},
+		"secret's key": {"base", "secretsmanager", func(m *made) { delete(m.Inputs, "kmsKeyId") }},
+		"retention":    {"green cell", "cloudwatch/logGroup", func(m *made) { m.Inputs["retentionInDays"] = 0.0 }},
 		"any action": {"green cell", "iam/rolePolicy:", func(m *made) {
 			m.Inputs["policy"] = `{"Statement":[{"Effect":"Allow","Action":["s3:*"],"Resource":["a"]}]}`
 		}},
