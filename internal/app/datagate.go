@@ -123,7 +123,10 @@ func (g *dataGate) way(ctx context.Context, from, to string) (health.Way, error)
 	if g.top.Bucket[from] == "" || g.top.Bucket[to] == "" {
 		return way, nil
 	}
-	way.Pending, _, err = g.app.Clients.PendingReplication(ctx, from, g.top.Bucket[from], g.top.Bucket[to], infra.ReplicationRule(to), now.Add(-pendingWindow), now)
+	rule, since := infra.ReplicationRule(to), now.Add(-pendingWindow)
+	if way.Pending, _, err = g.app.Clients.PendingReplication(ctx, from, g.top.Bucket[from], g.top.Bucket[to], rule, since, now); err == nil {
+		way.Failed, err = g.app.Clients.FailedReplication(ctx, from, g.top.Bucket[from], g.top.Bucket[to], rule, since, now)
+	}
 	if err != nil {
 		return way, fmt.Errorf("data from %s to %s: %w", from, to, err)
 	}

@@ -38,6 +38,30 @@ func TestTheDataIsAskedInBothRegions(t *testing.T) {
 	wants("no such table", health.Unknown, "cannot be read")
 }
 
+// TestWhatS3GaveUpIsAskedFor: an object that was not replicated holds a shift,
+// in either direction, and is not asked for where there are no buckets.
+func TestWhatS3GaveUpIsAskedFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.makeControl()
+	top := w.top
+	top.Table, top.Bucket = w.Config.Name("control"), map[string]string{blueRegion: "b", greenRegion: "g"}
+	w.goesOn()
+	failed := func(ago time.Duration, n float64) {
+		w.cloudwatch.Record(w.time.Now().Add(-ago), greenRegion, "AWS/S3", "OperationsFailedReplication",
+			map[string]string{"SourceBucket": "g", "DestinationBucket": "b", "RuleId": "to-" + blueRegion}, n, "Count")
+	}
+	failed(20*time.Minute, 1) // too long ago to hold anybody
+	failed(3*time.Minute, 0)
+	if got := w.ReadData(t.Context(), top); got.Verdict != health.Healthy {
+		t.Errorf("nothing of late: %v (%s)", got.Verdict, got.Detail)
+	}
+	failed(5*time.Minute, 2)
+	if got := w.ReadData(t.Context(), top); got.Verdict != health.Unknown || !strings.Contains(got.Detail, "gave up replicating 2 time(s) lately from "+greenRegion) {
+		t.Errorf("two of late: %v (%s)", got.Verdict, got.Detail)
+	}
+}
+
 // TestAnItemThatDoesNotArriveIsSeen: nobody writes, so no metric tells that
 // replication stands still; tapctl's own item does, each time anew.
 func TestAnItemThatDoesNotArriveIsSeen(t *testing.T) {

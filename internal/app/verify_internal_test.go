@@ -302,7 +302,8 @@ func TestBucketChecks(t *testing.T) {
 			"versioning in g": CheckSkip, "encryption in g": CheckSkip, "replication g -> b": CheckSkip, "drained g -> b": CheckSkip}, [2]bool{true, true}},
 		"another key":              {func(f *bucketFacts) { f.states[1].value.Key = "kb" }, map[string]CheckResult{"encryption in g": CheckFail}, [2]bool{}},
 		"a rule to somewhere else": {func(f *bucketFacts) { f.states[1].value.Rules[0].Destination = "x" }, map[string]CheckResult{"replication g -> b": CheckFail, "drained g -> b": CheckSkip}, [2]bool{false, true}},
-		"a backlog":                {func(f *bucketFacts) { f.pending[0].value = pending{3, true} }, map[string]CheckResult{"drained b -> g": CheckFail}, [2]bool{}},
+		"a backlog":                {func(f *bucketFacts) { f.pending[0].value = pending{3, true, 0} }, map[string]CheckResult{"drained b -> g": CheckFail}, [2]bool{}},
+		"failures":                 {func(f *bucketFacts) { f.pending[1].value = pending{0, true, 2} }, map[string]CheckResult{"drained g -> b": CheckFail}, [2]bool{}},
 	} {
 		f := base()
 		tt.change(&f)

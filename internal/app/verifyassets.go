@@ -31,7 +31,11 @@ func (v *verification) s3(ctx context.Context) []Check {
 		if ok && rule.Enabled {
 			ask(ctx, &wait, &f.pending[i], func(ctx context.Context) (pending, error) {
 				n, found, err := v.Clients.PendingReplication(ctx, region, f.buckets[i], f.buckets[1-i], rule.ID, now.Add(-pendingWindow), now)
-				return pending{n, found}, err
+				if err != nil {
+					return pending{}, err
+				}
+				gaveUp, err := v.Clients.FailedReplication(ctx, region, f.buckets[i], f.buckets[1-i], rule.ID, now.Add(-pendingWindow), now)
+				return pending{n, found, gaveUp}, err
 			})
 		}
 	}
@@ -50,6 +54,7 @@ const pendingWindow = 15 * time.Minute
 type pending struct {
 	operations int
 	known      bool
+	failed     int
 }
 
 type bucketFacts struct {
@@ -140,6 +145,9 @@ func (f bucketFacts) drained(name string, i int) Check {
 		return skipped(name, "nothing is replicated this way")
 	case p.err != nil:
 		return unread(name, p.err)
+	case p.value.failed > 0:
+		return failed(name, "tapctl preview; then store again what has ReplicationStatus FAILED, or use S3 Batch Replication",
+			"S3 gave up %d operation(s) in the last %v and does not try again: the role lacks a right, or %s refuses", p.value.failed, pendingWindow, f.buckets[1-i])
 	case p.value.operations > 0:
 		return failed(name, "tapctl verify, in a minute", "%d operation(s) or more were still to be replicated in every one of the last minutes", p.value.operations)
 	case !p.value.known:

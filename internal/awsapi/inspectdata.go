@@ -164,6 +164,23 @@ func (c *Clients) PendingReplication(ctx context.Context, region, from, to, rule
 	return int(slices.Min(values[:min(len(values), caughtUpWithin)])), true, nil
 }
 
+// FailedReplication is how many operations of the rule S3 has given up since
+// then: it does not try again.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/metrics-dimensions.html
+func (c *Clients) FailedReplication(ctx context.Context, region, from, to, rule string, since, now time.Time) (operations int, err error) {
+	values, err := c.series(ctx, region, AlarmDefinition{
+		Namespace: "AWS/S3", Metric: "OperationsFailedReplication", Statistic: "Sum",
+		Dimensions: map[string]string{"SourceBucket": from, "DestinationBucket": to, "RuleId": rule},
+	}, since, now)
+	if err != nil {
+		return 0, trouble("read what bucket "+from+" could not replicate", err)
+	}
+	for _, v := range values {
+		operations += int(v)
+	}
+	return operations, nil
+}
+
 // PutSentinelObject stores an object as the bucket's defaults have it and
 // returns its version.
 func (c *Clients) PutSentinelObject(ctx context.Context, region, bucket, key string) (version string, err error) {

@@ -101,7 +101,7 @@ func bucketHarms(bucket, region string) []harm {
 			return w.rules(bucket, region, func(rule *s3types.ReplicationRule) { rule.Status = s3types.ReplicationRuleStatusDisabled })
 		}},
 		{name: "a backlog " + way, fails: []string{"s3/drained " + way}, do: func(w *accountOf) func() { return w.flood(bucket, region) }},
-		{name: "the role " + way, fails: []string{"s3/sentinel " + way + ", an object"}, do: func(w *accountOf) func() {
+		{name: "the role " + way, fails: []string{"s3/sentinel " + way + ", an object", "s3/drained " + way}, do: func(w *accountOf) func() {
 			role, policy := "Shop-demo-replication-"+region, "replication"
 			before := must[*iam.GetRolePolicyOutput](w.ts)(w.iam().GetRolePolicy(w.ctx, &iam.GetRolePolicyInput{RoleName: &role, PolicyName: &policy}))
 			put := func(document string) {

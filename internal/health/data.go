@@ -25,9 +25,11 @@ type Way struct {
 	Item    time.Duration
 	Arrived bool
 	// Lag is the longest that an item took lately; zero where nothing was
-	// written. Pending is how many objects wait in every one of the last minutes.
+	// written. Pending is how many objects wait in every one of the last minutes,
+	// Failed how many were given up lately: these do not arrive by waiting.
 	Lag     time.Duration
 	Pending int
+	Failed  int
 }
 
 // JudgeData says whether the data is where users are to go, and would be where
@@ -52,6 +54,10 @@ func JudgeData(d Data, maxLag, maxAge time.Duration, now time.Time) Finding {
 			return Finding{Verdict: Unknown, Source: source, Detail: fmt.Sprintf("an item took %v from %s to %s, at most %v is allowed", w.Item.Round(time.Millisecond), w.From, w.To, maxLag)}
 		}
 		return Finding{Verdict: Unknown, Source: source, Detail: fmt.Sprintf("an item written in %s has not arrived in %s after %v", w.From, w.To, w.Item.Round(time.Second))}
+	}
+	if failed := slices.IndexFunc(d.Ways, func(w Way) bool { return w.Failed > 0 }); failed >= 0 {
+		w := d.Ways[failed]
+		return Finding{Verdict: Unknown, Source: source, Detail: fmt.Sprintf("S3 gave up replicating %d time(s) lately from %s to %s, and does not try again: tapctl verify", w.Failed, w.From, w.To)}
 	}
 	if full := slices.IndexFunc(d.Ways, func(w Way) bool { return w.Pending > 0 }); full >= 0 {
 		w := d.Ways[full]

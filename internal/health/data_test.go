@@ -36,6 +36,7 @@ func TestJudgeData(t *testing.T) {
 		{"an item arrives late", change(func(d *health.Data) { d.Ways[0].Item = 31 * time.Second }), 0, health.Unknown, "an item took 31s from blue to green"},
 		{"an item tells where no metric does", change(func(d *health.Data) { d.Ways[1].Item = 2 * time.Second }), 0, health.Healthy, "2s from green to blue"},
 		{"objects wait", change(func(d *health.Data) { d.Ways[1].Pending = 7 }), 0, health.Unknown, "7 objects"},
+		{"objects were given up", change(func(d *health.Data) { d.Ways[0].Failed, d.Ways[0].Pending = 2, 7 }), 0, health.Unknown, "gave up replicating 2 time(s) lately from blue to green"},
 	}
 	for _, tt := range tests {
 		got := health.JudgeData(tt.data, 30*time.Second, 5*time.Minute, stepAt.Add(tt.after))
