@@ -39,8 +39,8 @@ type App struct {
 	StateDir string
 	// Stop is closed when a signal asks for the end.
 	Stop <-chan struct{}
-	// Patience bounds each question that a rollback asks before it goes back,
-	// real time; 0 is 5 s.
+	// Patience bounds the questions that a rollback asks before it goes back, all
+	// of them together, real time; 0 is 5 s.
 	Patience time.Duration
 }
 
@@ -114,14 +114,17 @@ func (a *App) release(ctx context.Context, held *awsapi.Held) {
 	}
 }
 
-// briefly is a context for one such question. A region that does not answer
-// is what a rollback flees from: it goes back without the answer.
+// briefly is a context for such questions. A region that does not answer is what
+// a rollback flees from: it goes back without the answer.
 func (a *App) briefly(ctx context.Context) (context.Context, context.CancelFunc) {
-	patience := a.Patience
-	if patience == 0 {
-		patience = 5 * time.Second
+	return context.WithTimeout(ctx, a.patience())
+}
+
+func (a *App) patience() time.Duration {
+	if a.Patience == 0 {
+		return 5 * time.Second
 	}
-	return context.WithTimeout(ctx, patience)
+	return a.Patience
 }
 
 // topologyFile is the local copy, for a rollback that cannot reach the table.

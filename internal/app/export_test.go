@@ -25,8 +25,11 @@ func (a *App) Receipt(ctx context.Context, top topology.Topology, end cutover.St
 
 // Target is target.
 func (a *App) Target(ctx context.Context, top topology.Topology, live cutover.Setting, readErr error, ask RollbackAsk) (cutover.Setting, error) {
-	target, _, err := a.target(ctx, top, live, readErr, ask)
-	return target, err
+	v := view{live: live, readErr: readErr}
+	if ask.journal() {
+		v.record(ctx, a)
+	}
+	return a.target(top, v, ask)
 }
 
 // KeepShift is keepShift.

@@ -60,5 +60,5 @@ func (a *App) Promote(ctx context.Context, dryRun bool) (Report, error) {
 	if err := a.inTime(ctx, state); err != nil {
 		return Report{}, err
 	}
-	return a.drive(ctx, traffic, watch, held, state)
+	return a.drive(ctx, newSight(traffic, state), watch, held, state)
 }

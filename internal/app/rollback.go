@@ -34,7 +34,9 @@ type RollbackAsk struct {
 // neither Pulumi, nor the lease, nor an alarm; and the journal only where
 // green's own version answers and nobody says which one is to.
 func (a *App) Rollback(ctx context.Context, ask RollbackAsk) (Report, error) {
-	top, err := a.topologyOf(ctx, ask)
+	whole, cancel := a.briefly(ctx)
+	defer cancel()
+	top, err := a.topologyOf(whole, ask)
 	if err != nil {
 		return Report{}, a.notDeployed(err)
 	}
@@ -42,14 +44,13 @@ func (a *App) Rollback(ctx context.Context, ask RollbackAsk) (Report, error) {
 		return Report{}, &Refused{Cause: errors.New("rollback: blue is retired, there is nothing to go back to"), Next: "tapctl rollback, to the version that was live before"}
 	}
 	traffic := awsapi.NewTraffic(a.Clients, top)
-	if err := a.versionFits(ctx, traffic, ask); err != nil {
+	v, err := a.versionFits(whole, traffic, ask)
+	if err != nil {
 		return Report{}, err
 	}
 	if ask.DryRun {
 		return a.planRollback(ctx, traffic, ask)
 	}
-	// The lease comes first: from then on no other run can write a target that
-	// this one has not read.
 	var held *awsapi.Held
 	journal := &cutover.LateJournal{Open: func(ctx context.Context) (cutover.Journal, error) {
 		var err error
@@ -60,32 +61,32 @@ func (a *App) Rollback(ctx context.Context, ask RollbackAsk) (Report, error) {
 		held.Now = a.Clock.Now
 		return held, nil
 	}}
-	if err := a.takeBriefly(ctx, journal); err != nil {
-		// Non-fatal: a rollback goes on, and asks for the lease again.
-		a.say(cutover.EventTrouble, "going on without lease and journal: %v", err)
-	}
 	defer func() {
 		if held != nil {
 			a.release(ctx, held)
 		}
 	}()
-	look, cancel := a.briefly(ctx)
-	live, readErr := traffic.Read(look)
-	cancel()
-	target, newest, err := a.awaitTarget(ctx, journal, top, live, readErr, ask)
+	questions, cancelQuestions := a.rest(ctx, whole)
+	a.askAtOnce(questions, journal, traffic, ask, &v)
+	cancelQuestions()
+	target, err := a.awaitTarget(ctx, journal, top, &v, ask)
 	if err != nil {
-		return a.undecided(err, live, readErr), nil
+		return a.undecided(err, v.live, v.readErr), nil
 	}
 	plan := a.plan(nil, false, false)
 	if !ask.Shaped {
 		plan.Shape = cutover.Shape{} // who types rollback means now
 	}
-	state := cutover.StartRetreat(a.Clock.Now().UTC().Format("20060102T150405Z"), target, plan, a.Clock.Now()).Behind(newest, a.Clock.Now())
-	if ask.Shaped && readErr == nil {
-		state.Want, state.Last = live, live
+	state := cutover.StartRetreat(a.Clock.Now().UTC().Format("20060102T150405Z"), target, plan, a.Clock.Now()).Behind(v.newest, a.Clock.Now())
+	if ask.Shaped && v.readErr == nil {
+		state.Want, state.Last = v.live, v.live
 	}
 	a.say(cutover.EventRetreat, "rolling back to %s", target)
-	return a.drive(ctx, traffic, nil, journal, state)
+	seen := newSight(traffic, state)
+	if v.readErr != nil {
+		seen.had = &v // what did not answer is not waited for again before the first call
+	}
+	return a.drive(ctx, seen, nil, journal, state)
 }
 
 // planRollback is the dry run.
@@ -94,7 +95,11 @@ func (a *App) planRollback(ctx context.Context, traffic *awsapi.Traffic, ask Rol
 	if err != nil {
 		return Report{}, refused(err)
 	}
-	target, _, err := a.target(ctx, traffic.Topology(), live, nil, ask)
+	v := view{live: live}
+	if ask.journal() {
+		v.record(ctx, a)
+	}
+	target, err := a.target(traffic.Topology(), v, ask)
 	if err != nil {
 		return Report{}, refused(err)
 	}
@@ -107,6 +112,7 @@ func (a *App) planRollback(ctx context.Context, traffic *awsapi.Traffic, ask Rol
 // backPatience bounds the dry run's question about blue, real time.
 const backPatience = 15 * time.Second
 
+// takeBriefly asks for the lease once more.
 func (a *App) takeBriefly(ctx context.Context, journal *cutover.LateJournal) error {
 	call, cancel := a.briefly(ctx)
 	defer cancel()
@@ -114,15 +120,20 @@ func (a *App) takeBriefly(ctx context.Context, journal *cutover.LateJournal) err
 }
 
 // findTopology asks the control table in both regions and then the local copy.
+// Where there is one the tables have half of the time: it is good enough, and
+// the other questions wait for the ids.
 func (a *App) findTopology(ctx context.Context) (topology.Topology, error) {
-	call, cancel := a.briefly(ctx) // the local copy is good enough
+	kept, fileErr := readTopology(a.topologyFile())
+	patience := a.patience()
+	if fileErr == nil {
+		patience /= 2
+	}
+	call, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	top, err := a.control().Topology(call)
-	if err == nil {
-		return top, nil
-	}
-	kept, fileErr := readTopology(a.topologyFile())
 	switch {
+	case err == nil:
+		return top, nil
 	case errors.Is(fileErr, os.ErrNotExist):
 		return top, err
 	case fileErr != nil:

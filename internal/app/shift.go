@@ -125,7 +125,7 @@ func (a *App) Shift(ctx context.Context, ask ShiftAsk) (Report, error) {
 	if err := a.inTime(ctx, state); err != nil {
 		return Report{}, err
 	}
-	return a.drive(ctx, traffic, watch, held, state)
+	return a.drive(ctx, newSight(traffic, state), watch, held, state)
 }
 
 // gates are the steps of the plan that shift.approve keeps.
@@ -286,8 +286,8 @@ func (a *App) alarmsAtStart(ctx context.Context, top topology.Topology, state cu
 }
 
 // drive runs the state to its end and reports it.
-func (a *App) drive(ctx context.Context, traffic *awsapi.Traffic, watch *health.Watcher, journal cutover.Journal, state cutover.State) (Report, error) {
-	steps, seen := newStepLog(state), newSight(traffic, state)
+func (a *App) drive(ctx context.Context, seen *sight, watch *health.Watcher, journal cutover.Journal, state cutover.State) (Report, error) {
+	steps, traffic := newStepLog(state), seen.Traffic
 	a.keepShift(traffic.Topology(), state)
 	ports := cutover.Ports{
 		Traffic: seen, Journal: journal, Clock: a.Clock, Stop: a.Stop, Heartbeat: a.Config.Lease.Heartbeat,

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -49,6 +50,8 @@ type sight struct {
 	last   cutover.Setting
 	unseen Unseen
 	unread awsapi.Unread // of the last look
+	// had is the look that was made before the run began: its first one, once.
+	had *view
 }
 
 // newSight begins with what the state has, which an earlier run may have read;
@@ -60,7 +63,7 @@ func newSight(traffic *awsapi.Traffic, s cutover.State) *sight {
 
 // Read implements cutover.Traffic.
 func (s *sight) Read(ctx context.Context) (cutover.Setting, error) {
-	live, err := s.Traffic.Read(ctx)
+	live, err := s.look(ctx)
 	s.unread = awsapi.UnreadOf(err)
 	if s.unread.DNS == nil {
 		s.last.DNS, s.unseen.DNS = live.DNS, false
@@ -72,6 +75,23 @@ func (s *sight) Read(ctx context.Context) (cutover.Setting, error) {
 		s.last.LiveVersion = live.LiveVersion
 	}
 	return live, err
+}
+
+func (s *sight) look(ctx context.Context) (cutover.Setting, error) {
+	if v := s.had; v != nil {
+		s.had = nil
+		return v.live, v.readErr
+	}
+	return s.Traffic.Read(ctx)
+}
+
+// InSync implements cutover.Traffic. What could not be read is not in sync, and
+// a service that does not answer is not asked for that: nothing is decided by it.
+func (s *sight) InSync(ctx context.Context, change string) (bool, error) {
+	if err := s.unread.Unwrap(); err != nil {
+		return false, fmt.Errorf("ask for change %s: the dials were not read: %w", change, errors.Join(err...))
+	}
+	return s.Traffic.InSync(ctx, change)
 }
 
 // unconfirmed completes the report of a run that ended uncertain. Which part of

@@ -49,36 +49,30 @@ func (e *noTarget) Hint() string {
 // said, or, where no shift was ever begun, where the mode says. A journal that
 // cannot be read is not an empty one: the local copy stands in for it, and
 // *noTarget is the answer where green's own version answers and there is none.
-//
-// readErr is why the dials, or some of them, could not be read. newest is the
-// journal's record, zero where it was not asked or did not answer.
-func (a *App) target(ctx context.Context, top topology.Topology, live cutover.Setting, readErr error, ask RollbackAsk) (target cutover.Setting, newest cutover.State, err error) {
-	liveKnown := readErr == nil
+func (a *App) target(top topology.Topology, v view, ask RollbackAsk) (target cutover.Setting, err error) {
+	liveKnown := v.readErr == nil
 	switch {
 	case ask.ToBlue:
-		return cutover.Setting{Base: cutover.Forwarder}, newest, nil
+		return cutover.Setting{Base: cutover.Forwarder}, nil
 	case ask.ToVersion != "":
 		to := cutover.Setting{Dials: cutover.Dials{DNS: 100}, Base: cutover.Live, LiveVersion: ask.ToVersion}
 		if liveKnown {
-			to.DNS = live.DNS // as a release goes back: the entrance stays
+			to.DNS = v.live.DNS // as a release goes back: the entrance stays
 		}
-		return to, newest, nil
+		return to, nil
 	}
-	call, cancel := a.briefly(ctx)
-	defer cancel()
-	newest, found, err := a.control().Shift(call)
-	target = cutover.RetreatTarget(newest, found, live, liveKnown)
-	if err != nil {
+	target = cutover.RetreatTarget(v.newest, v.found, v.live, liveKnown)
+	if v.recordErr != nil {
 		var known bool
-		if target, known = a.blindTarget(top, live, readErr, err); !known {
-			return target, newest, &noTarget{err, live.LiveVersion, top.Retired}
+		if target, known = a.blindTarget(top, v.live, v.readErr, v.recordErr); !known {
+			return target, &noTarget{v.recordErr, v.live.LiveVersion, top.Retired}
 		}
 	}
 	if top.Retired && (target.DNS != 100 || target.Base != cutover.Live) {
 		// The journal is of the migration, whose way back has gone with blue.
-		return cutover.Setting{Dials: cutover.Dials{DNS: 100}, Base: cutover.Live}, newest, nil
+		return cutover.Setting{Dials: cutover.Dials{DNS: 100}, Base: cutover.Live}, nil
 	}
-	return target, newest, nil
+	return target, nil
 }
 
 // blindTarget is the target without the journal, and says what it went by.
@@ -106,30 +100,24 @@ const (
 
 // awaitTarget is target, asked again while nothing tells it: with no target
 // there is nothing to do, and who knows one can say it.
-func (a *App) awaitTarget(ctx context.Context, journal *cutover.LateJournal, top topology.Topology, live cutover.Setting, readErr error, ask RollbackAsk) (target cutover.Setting, newest cutover.State, err error) {
-	wait, cancel := context.WithCancel(ctx)
+func (a *App) awaitTarget(ctx context.Context, journal *cutover.LateJournal, top topology.Topology, v *view, ask RollbackAsk) (cutover.Setting, error) {
+	wait, cancel := a.untilStop(ctx)
 	defer cancel()
-	go func() {
-		select {
-		case <-a.Stop:
-			cancel()
-		case <-wait.Done():
-		}
-	}()
 	for try := 1; ; try++ {
-		target, newest, err = a.target(wait, top, live, readErr, ask)
+		target, err := a.target(top, *v, ask)
 		lost, isLost := errors.AsType[*noTarget](err)
 		if !isLost || try == targetTries {
-			return target, newest, err
+			return target, err
 		}
 		if try == 1 {
 			a.say(cutover.EventTrouble, "%v; asking again for a minute; at once: %s", err, lost.Hint())
 		}
 		if a.Clock.Sleep(wait, targetPause) != nil {
-			return target, newest, err
+			return target, err
 		}
 		// Non-fatal: the lease is asked for again with every record.
 		_ = a.takeBriefly(wait, journal)
+		v.record(wait, a)
 	}
 }
 
@@ -145,18 +133,19 @@ func (a *App) undecided(err error, live cutover.Setting, readErr error) Report {
 }
 
 // versionFits refuses a version of green while blue answers outside the canary:
-// that would send users up.
-func (a *App) versionFits(ctx context.Context, traffic *awsapi.Traffic, ask RollbackAsk) error {
+// that would send users up. Its look serves the rollback too.
+func (a *App) versionFits(ctx context.Context, traffic *awsapi.Traffic, ask RollbackAsk) (v view, err error) {
 	if ask.ToVersion == "" {
-		return nil
+		return v, nil
 	}
-	look, cancel := a.briefly(ctx)
+	look, cancel := a.rest(context.WithoutCancel(ctx), ctx)
 	defer cancel()
 	// What cannot be read does not keep a rollback from its target.
-	if live, _ := traffic.Read(look); live.Base == cutover.Forwarder {
-		return &Refused{Cause: fmt.Errorf("rollback: --to-version is for a green that answers by itself, and blue answers: %s", live), Next: "tapctl rollback"}
+	v.live, v.readErr = traffic.Read(look)
+	if v.live.Base == cutover.Forwarder {
+		return v, &Refused{Cause: fmt.Errorf("rollback: --to-version is for a green that answers by itself, and blue answers: %s", v.live), Next: "tapctl rollback"}
 	}
-	return nil
+	return v, nil
 }
 
 // keptShift is the local copy of the journal's newest shift, of one deployment:

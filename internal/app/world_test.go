@@ -100,6 +100,7 @@ type world struct {
 	released chan struct{}
 	batches  chan string // bodies of what was sent to ChangeResourceRecordSets
 	told     []string
+	hook     func(operation string, body []byte) // called before a request is answered
 }
 
 func newWorld(t *testing.T, change ...func(*localddb.Options)) *world {
@@ -124,7 +125,7 @@ func newWorld(t *testing.T, change ...func(*localddb.Options)) *world {
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.serve(rw, r, handlers) }))
 	t.Cleanup(server.Close)
-	t.Cleanup(func() { close(w.released) }) // before the server waits for its requests
+	t.Cleanup(func() { w.set("", answers) }) // before the server waits for its requests
 	c := config.Defaults()
 	c.TeamName, c.Environment, c.SourceRegion, c.TargetRegion = "Shop", "prod", blueRegion, greenRegion
 	c.Domain = config.Domain{Name: public, Zone: "example.com"}
@@ -153,6 +154,12 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request, handlers map[stri
 		panic(http.ErrAbortHandler) // its sender went away meanwhile
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
+	w.mu.Lock()
+	hook := w.hook
+	w.mu.Unlock()
+	if hook != nil {
+		hook(r.Header.Get("X-Amz-Target"), body)
+	}
 	call := wire.Call{Service: service, Region: region, AccessKeyID: key, RequestID: "r-1", Now: w.time.Now()}
 	w.mu.Lock()
 	how := w.moods[region]
@@ -163,10 +170,11 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request, handlers map[stri
 		w.hidden--
 		how = refuses
 	}
+	released := w.released
 	w.mu.Unlock()
 	switch how {
 	case silent:
-		<-w.released
+		<-released
 		panic(http.ErrAbortHandler)
 	case refuses:
 		protocol := wire.RESTJSONProtocol
@@ -186,10 +194,13 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request, handlers map[stri
 	}
 }
 
+// set is how the region answers from now on, and who waits for it asks again.
 func (w *world) set(region string, how mood) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.moods[region] = how
+	close(w.released)
+	w.released = make(chan struct{})
 }
 
 // pkShift is the key of the journal's item.
