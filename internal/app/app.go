@@ -108,6 +108,8 @@ func (a *App) lease(purpose string) cutover.Lease {
 func (a *App) release(ctx context.Context, held *awsapi.Held) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
+	ctx, cancelStop := a.untilStop(ctx, stopGrace)
+	defer cancelStop()
 	if err := held.Release(ctx); err != nil && !errors.Is(err, cutover.ErrFenced) {
 		// Non-fatal: it expires.
 		a.say(cutover.EventTrouble, "the lease was not given up and expires by itself: %v", err)

@@ -36,6 +36,8 @@ func (e *Fenced) Hint() string {
 
 // take takes the lease for as long as the run holds it.
 func (a *App) take(ctx context.Context, purpose string) (*awsapi.Held, error) {
+	ctx, cancel := a.untilStop(ctx, stopGrace)
+	defer cancel()
 	held, err := a.control().Take(ctx, a.lease(purpose), a.Clock.Now())
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/tapctl/tapctl/internal/awsapi"
 	"github.com/tapctl/tapctl/internal/cutover"
@@ -12,21 +13,23 @@ import (
 // Promote makes green's candidate live after a shift that ended at 100 percent
 // without promoting. It watches what it did and goes back when that is bad.
 func (a *App) Promote(ctx context.Context, dryRun bool) (Report, error) {
-	if _, err := a.Clients.Account(ctx, a.Config.TargetRegion); err != nil {
-		return Report{}, refused(err)
+	asking, cancel := a.untilStop(ctx, 0)
+	defer cancel()
+	if _, err := a.Clients.Account(asking, a.Config.TargetRegion); err != nil {
+		return Report{}, a.early(err)
 	}
 	control := a.control()
-	top, err := control.Topology(ctx)
+	top, err := control.Topology(asking)
 	if err != nil {
 		return Report{}, a.notDeployed(err)
 	}
 	traffic := awsapi.NewTraffic(a.Clients, top)
-	live, err := traffic.Read(ctx)
+	live, err := traffic.Read(asking)
 	if err != nil {
-		return Report{}, refused(err)
+		return Report{}, a.early(err)
 	}
 	if live.Base == cutover.Live && live.Canary == 0 && live.LiveVersion == live.NextVersion {
-		return a.nothingToDo(ctx, traffic)
+		return a.nothingToDo(asking, traffic)
 	}
 	if live.Canary != 100 || live.DNS != 100 {
 		return Report{}, &Refused{Cause: fmt.Errorf("promote: not every user is on the candidate yet: %s", live), Next: "tapctl shift --to 100"}
@@ -37,12 +40,13 @@ func (a *App) Promote(ctx context.Context, dryRun bool) (Report, error) {
 	}
 	held, err := a.take(ctx, "promote")
 	if err != nil {
-		return Report{}, refused(err)
+		return Report{}, a.early(err)
 	}
-	defer a.release(ctx, held)
-	last, found, err := control.Shift(ctx)
+	release := sync.OnceFunc(func() { a.release(ctx, held) })
+	defer release()
+	last, found, err := control.Shift(asking)
 	if err != nil {
-		return Report{}, refused(err)
+		return Report{}, a.early(err)
 	}
 	target := cutover.TargetOf(live)
 	if found {
@@ -54,11 +58,11 @@ func (a *App) Promote(ctx context.Context, dryRun bool) (Report, error) {
 	state := cutover.StartPromote(a.Clock.Now().UTC().Format("20060102T150405Z"), live, target, a.plan([]cutover.Dials{live.Dials}, true, false), a.Clock.Now())
 	watch, stopWatching, err := a.watcher(ctx, top, state, nil)
 	if err != nil {
-		return Report{}, refused(err)
+		return Report{}, a.early(err)
 	}
 	defer stopWatching()
-	if err := a.inTime(ctx, state); err != nil {
-		return Report{}, err
+	if err := a.inTime(asking, state); err != nil {
+		return Report{}, a.early(err)
 	}
-	return a.drive(ctx, newSight(traffic, state), watch, held, state)
+	return a.drive(ctx, newSight(traffic, state), watch, held, state, release)
 }

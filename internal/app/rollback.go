@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tapctl/tapctl/internal/awsapi"
@@ -61,11 +62,12 @@ func (a *App) Rollback(ctx context.Context, ask RollbackAsk) (Report, error) {
 		held.Now = a.Clock.Now
 		return held, nil
 	}}
-	defer func() {
+	release := sync.OnceFunc(func() {
 		if held != nil {
 			a.release(ctx, held)
 		}
-	}()
+	})
+	defer release()
 	questions, cancelQuestions := a.rest(ctx, whole)
 	a.askAtOnce(questions, journal, traffic, ask, &v)
 	cancelQuestions()
@@ -86,7 +88,7 @@ func (a *App) Rollback(ctx context.Context, ask RollbackAsk) (Report, error) {
 	if v.readErr != nil {
 		seen.had = &v // what did not answer is not waited for again before the first call
 	}
-	return a.drive(ctx, seen, nil, journal, state)
+	return a.drive(ctx, seen, nil, journal, state, release)
 }
 
 // planRollback is the dry run.
@@ -176,20 +178,25 @@ const aliasTTL = time.Minute
 const dnsSamples = 40
 
 // receipt completes the core's times with what clients see: it waits for the
-// TTL to pass, unless a signal wants the process gone, and asks DNS.
+// TTL to pass and asks DNS, until a signal wants the process gone.
 func (a *App) receipt(ctx context.Context, traffic *awsapi.Traffic, end cutover.State) *Receipt {
 	r := &Receipt{FaultSeen: end.Receipt.FaultSeen, Decided: end.Receipt.Decided, CallsSent: end.Receipt.CallsSent, InSync: end.Receipt.InSync}
 	if end.Phase != cutover.RolledBack || a.stopped() || !end.Touched {
 		return r
 	}
+	ctx, cancel := a.untilStop(ctx, 0)
+	defer cancel()
 	a.say(cutover.EventWait, "traffic is back; waiting %v for resolvers to forget the old answer", aliasTTL)
 	if a.Clock.Sleep(ctx, aliasTTL) != nil {
 		return r
 	}
 	r.TTLPassed = a.Clock.Now()
-	if share, err := a.observedShare(ctx, traffic.Topology()); err != nil {
+	share, err := a.observedShare(ctx, traffic.Topology())
+	switch {
+	case a.stopped(): // what it asked until then is no share
+	case err != nil:
 		a.say(cutover.EventTrouble, "the observed share is not known: %v", err)
-	} else {
+	default:
 		back := 100 - share
 		if end.Target.DNS == 100 {
 			back = share

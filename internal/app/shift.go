@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tapctl/tapctl/internal/awsapi"
@@ -85,47 +86,63 @@ func (a *App) plan(steps []cutover.Dials, promote, once bool) cutover.Plan {
 }
 
 // Shift moves traffic from where it is to ask.To, watching, and goes back on
-// its own when green is unhealthy.
+// its own when green is unhealthy. A signal ends the questions before it; once
+// the shift is known the run does with it what a signal asks for: users may be on
+// green already.
 func (a *App) Shift(ctx context.Context, ask ShiftAsk) (Report, error) {
-	if _, err := a.Clients.Account(ctx, a.Config.TargetRegion); err != nil {
-		return Report{}, refused(err)
+	asking, cancel := a.untilStop(ctx, 0)
+	defer cancel()
+	if _, err := a.Clients.Account(asking, a.Config.TargetRegion); err != nil {
+		return Report{}, a.early(err)
 	}
 	control := a.control()
-	top, err := control.Topology(ctx)
+	top, err := control.Topology(asking)
 	if err != nil {
 		return Report{}, a.notDeployed(err)
 	}
 	traffic := awsapi.NewTraffic(a.Clients, top)
 	if ask.DryRun {
-		return a.planShift(ctx, control, traffic, ask)
+		return a.planShift(asking, control, traffic, ask)
 	}
 	held, err := a.take(ctx, "shift")
 	if err != nil {
-		return Report{}, refused(err)
+		return Report{}, a.early(err)
 	}
-	defer a.release(ctx, held)
-	state, budget, err := a.prepare(ctx, control, traffic, ask)
+	release := sync.OnceFunc(func() { a.release(ctx, held) })
+	defer release()
+	state, budget, err := a.prepare(asking, control, traffic, ask)
 	if errors.Is(err, cutover.ErrNothingToDo) {
-		return a.nothingLeft(ctx, traffic, ask)
+		return a.nothingLeft(asking, traffic, ask)
 	}
+	var watch *health.Watcher
+	if err == nil {
+		var stopWatching func()
+		watch, stopWatching, err = a.admit(asking, top, &state, budget)
+		defer stopWatching()
+	}
+	if err != nil && (state.ID == "" || !a.stopped()) {
+		return Report{}, a.early(err)
+	}
+	return a.drive(ctx, newSight(traffic, state), watch, held, state, release)
+}
+
+// admit asks whether the state may be driven, and begins to watch green.
+func (a *App) admit(ctx context.Context, top topology.Topology, state *cutover.State, budget *ramp.Budget) (watch *health.Watcher, stop func(), err error) {
+	stop = func() {}
+	if state.Ignored, err = a.alarmsAtStart(ctx, top, *state); err != nil {
+		return nil, stop, err
+	}
+	if err := a.preflight(ctx, top, *state); err != nil {
+		return nil, stop, err
+	}
+	if err := a.inTime(ctx, *state); err != nil {
+		return nil, stop, err
+	}
+	watch, stopWatching, err := a.watcher(ctx, top, *state, budget)
 	if err != nil {
-		return Report{}, refused(err)
+		return nil, stop, err
 	}
-	if state.Ignored, err = a.alarmsAtStart(ctx, top, state); err != nil {
-		return Report{}, refused(err)
-	}
-	if err := a.preflight(ctx, top, state); err != nil {
-		return Report{}, refused(err)
-	}
-	watch, stopWatching, err := a.watcher(ctx, top, state, budget)
-	if err != nil {
-		return Report{}, refused(err)
-	}
-	defer stopWatching()
-	if err := a.inTime(ctx, state); err != nil {
-		return Report{}, err
-	}
-	return a.drive(ctx, newSight(traffic, state), watch, held, state)
+	return watch, stopWatching, nil
 }
 
 // gates are the steps of the plan that shift.approve keeps.
@@ -143,7 +160,7 @@ func (a *App) notDeployed(err error) error {
 	if errors.Is(err, awsapi.ErrNoTopology) {
 		return &Refused{Cause: fmt.Errorf("%s-%s: %w", a.Config.TeamName, a.Config.Environment, err), Next: "tapctl deploy"}
 	}
-	return refused(err)
+	return a.early(err)
 }
 
 // prepare is the state to drive, the journal's open shift or a new one from
@@ -211,10 +228,10 @@ func (a *App) planShift(ctx context.Context, control *awsapi.Control, traffic *a
 		return a.nothingLeft(ctx, traffic, ask)
 	}
 	if err != nil {
-		return Report{}, refused(err)
+		return Report{}, a.early(err)
 	}
 	if err := a.inTime(ctx, state); err != nil {
-		return Report{}, err
+		return Report{}, a.early(err)
 	}
 	r := Report{Outcome: "completed", Dials: state.Last.Dials, Exposure: state.Last.Exposure(), Reason: "dry run: nothing was changed", Steps: []StepReport{}, DryRun: true, NextCommand: "tapctl shift"}
 	for _, dials := range state.Plan.Steps[state.Step:] {
@@ -243,7 +260,7 @@ func (a *App) nothingLeft(ctx context.Context, traffic *awsapi.Traffic, ask Shif
 func (a *App) nothingToDo(ctx context.Context, traffic *awsapi.Traffic) (Report, error) {
 	live, err := traffic.Read(ctx)
 	if err != nil {
-		return Report{}, refused(err)
+		return Report{}, a.early(err)
 	}
 	return Report{Outcome: "completed", Dials: live.Dials, Exposure: live.Exposure(), Reason: "nothing to do: " + live.String(), Steps: []StepReport{}, NextCommand: "tapctl status"}, nil
 }
@@ -285,8 +302,8 @@ func (a *App) alarmsAtStart(ctx context.Context, top topology.Topology, state cu
 	return ignore, nil
 }
 
-// drive runs the state to its end and reports it.
-func (a *App) drive(ctx context.Context, seen *sight, watch *health.Watcher, journal cutover.Journal, state cutover.State) (Report, error) {
+// drive runs the state to its end, gives up the lease and reports.
+func (a *App) drive(ctx context.Context, seen *sight, watch *health.Watcher, journal cutover.Journal, state cutover.State, release func()) (Report, error) {
 	steps, traffic := newStepLog(state), seen.Traffic
 	a.keepShift(traffic.Topology(), state)
 	ports := cutover.Ports{
@@ -303,6 +320,7 @@ func (a *App) drive(ctx context.Context, seen *sight, watch *health.Watcher, jou
 		ports.Watch = watch
 	}
 	end := cutover.Run(ctx, ports, state)
+	release() // the receipt takes its time
 	report := Report{
 		Dials: end.Last.Dials, Exposure: end.Last.Exposure(), Reason: end.Reason, Steps: steps.steps,
 		Touched: end.Touched, Stopped: end.Stopped || a.stopped(),
@@ -328,15 +346,6 @@ func (a *App) drive(ctx context.Context, seen *sight, watch *health.Watcher, jou
 		report.Receipt = a.receipt(ctx, traffic, end)
 	}
 	return report, nil
-}
-
-func (a *App) stopped() bool {
-	select {
-	case <-a.Stop:
-		return true
-	default:
-		return false
-	}
 }
 
 // stepLog notes when each step began and ended.

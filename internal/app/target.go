@@ -101,7 +101,7 @@ const (
 // awaitTarget is target, asked again while nothing tells it: with no target
 // there is nothing to do, and who knows one can say it.
 func (a *App) awaitTarget(ctx context.Context, journal *cutover.LateJournal, top topology.Topology, v *view, ask RollbackAsk) (cutover.Setting, error) {
-	wait, cancel := a.untilStop(ctx)
+	wait, cancel := a.untilStop(ctx, 0)
 	defer cancel()
 	for try := 1; ; try++ {
 		target, err := a.target(top, *v, ask)

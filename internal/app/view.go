@@ -87,16 +87,3 @@ func (a *App) rest(ctx, whole context.Context) (context.Context, context.CancelF
 	}
 	return context.WithTimeout(ctx, left)
 }
-
-// untilStop is a context that a signal ends.
-func (a *App) untilStop(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	go func() {
-		select {
-		case <-a.Stop:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, cancel
-}

@@ -74,7 +74,7 @@ func TestRollbackReadsWhatWasWrittenBeforeItHadTheLease(t *testing.T) {
 	w := promotedWorld(t)
 	read := make(chan struct{})
 	var once, seized sync.Once
-	w.hook = func(operation string, body []byte) {
+	w.hook = func(_, operation string, body []byte) mood {
 		switch {
 		case strings.HasSuffix(operation, ".GetItem") && bytes.Contains(body, []byte(`{"S":"`+pkShift+`"}`)):
 			once.Do(func() { close(read) })
@@ -84,6 +84,7 @@ func TestRollbackReadsWhatWasWrittenBeforeItHadTheLease(t *testing.T) {
 				w.journal(cutover.State{ID: "t", Phase: cutover.Baking, Target: cutover.Setting{Dials: cutover.Dials{DNS: 100}, Base: cutover.Live, LiveVersion: "7"}})
 			})
 		}
+		return answers
 	}
 	r := ok[app.Report](t)(w.Rollback(t.Context(), app.RollbackAsk{}))
 	if r.Outcome != "rolled_back" || w.green.version() != "7" {

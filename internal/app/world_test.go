@@ -100,7 +100,8 @@ type world struct {
 	released chan struct{}
 	batches  chan string // bodies of what was sent to ChangeResourceRecordSets
 	told     []string
-	hook     func(operation string, body []byte) // called before a request is answered
+	// hook is asked before a request is answered, and may answer it otherwise.
+	hook func(service, operation string, body []byte) mood
 }
 
 func newWorld(t *testing.T, change ...func(*localddb.Options)) *world {
@@ -155,10 +156,10 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request, handlers map[stri
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	w.mu.Lock()
-	hook := w.hook
+	hook, special := w.hook, answers
 	w.mu.Unlock()
 	if hook != nil {
-		hook(r.Header.Get("X-Amz-Target"), body)
+		special = hook(service, r.Header.Get("X-Amz-Target"), body)
 	}
 	call := wire.Call{Service: service, Region: region, AccessKeyID: key, RequestID: "r-1", Now: w.time.Now()}
 	w.mu.Lock()
@@ -169,6 +170,9 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request, handlers map[stri
 	if how == answers && w.hidden > 0 && strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".GetItem") && bytes.Contains(body, []byte(`{"S":"`+pkShift+`"}`)) {
 		w.hidden--
 		how = refuses
+	}
+	if special != answers {
+		how = special
 	}
 	released := w.released
 	w.mu.Unlock()
