@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,7 +34,7 @@ type Tail struct {
 	pages   int    // of a group at one time of asking
 	lines   *int32 // of a page; nil: as many as AWS gives
 
-	// The lines already delivered, by the hash of their request id.
+	// The lines already delivered, by the hash of their id.
 	seed   maphash.Seed
 	seen   map[uint64]struct{}
 	recent []uint64 // a ring of them, the oldest forgotten first
@@ -221,7 +222,8 @@ func (t *Tail) session(ctx context.Context) error {
 		}
 		t.frames.Add(1)
 		for _, e := range update.Value.SessionResults {
-			t.take(aws.ToString(e.Message))
+			// ACCOUNT:GROUP; a group that is not named so is told by the line's word.
+			t.take(aws.ToString(e.Message), strings.HasSuffix(aws.ToString(e.LogGroupIdentifier), ":"+t.groups[0].name))
 		}
 		if update.Value.SessionMetadata != nil && update.Value.SessionMetadata.Sampled {
 			t.miss((&sampledError{}).Error(), false)
@@ -289,7 +291,7 @@ func (t *Tail) poll(ctx context.Context, until time.Time) {
 func (t *Tail) ask(ctx context.Context) bool {
 	trouble := ""
 	for i := range t.groups {
-		if why := t.askGroup(ctx, &t.groups[i]); why != "" && trouble == "" {
+		if why := t.askGroup(ctx, &t.groups[i], i == 0); why != "" && trouble == "" {
 			trouble = why
 		}
 	}
@@ -304,7 +306,7 @@ func (t *Tail) ask(ctx context.Context) bool {
 // are read at the next, which begins a while before this one's end. Of what is
 // older than that a sample was read, chosen by when it came and not by how it
 // ended.
-func (t *Tail) askGroup(ctx context.Context, g *followed) (trouble string) {
+func (t *Tail) askGroup(ctx context.Context, g *followed, canary bool) (trouble string) {
 	now, newest := t.clock.Now(), int64(0)
 	pages := cloudwatchlogs.NewFilterLogEventsPaginator(t.clients.Logs(t.region), &cloudwatchlogs.FilterLogEventsInput{
 		LogGroupName: &g.name, StartTime: aws.Int64(g.from.Add(-tailLate).UnixMilli()), Limit: t.lines,
@@ -315,7 +317,7 @@ func (t *Tail) askGroup(ctx context.Context, g *followed) (trouble string) {
 			return "the access log cannot be read: " + reasonOf(err)
 		}
 		for _, e := range page.Events {
-			t.take(aws.ToString(e.Message))
+			t.take(aws.ToString(e.Message), canary)
 			newest = max(newest, aws.ToInt64(e.Timestamp))
 		}
 	}
@@ -333,14 +335,15 @@ func (t *Tail) sampled(group string) {
 	t.sample = "there are more requests than can be read: a sample of " + group
 }
 
-// take delivers a line's request, unless it was delivered before.
-func (t *Tail) take(line string) {
-	access, err := topology.ParseAccess(line)
+// take delivers the request of a line of the canary's log or the stage's,
+// unless it was delivered before.
+func (t *Tail) take(line string, canaryLog bool) {
+	access, err := topology.ParseAccess(line, canaryLog)
 	if err != nil {
 		t.miss(err.Error(), false)
 		return
 	}
-	hash := maphash.String(t.seed, access.RequestID)
+	hash := maphash.String(t.seed, access.ID)
 	if _, twice := t.seen[hash]; twice {
 		return
 	}

@@ -35,6 +35,7 @@ type tailed struct {
 	partial  []string // reasons, one for each Drain that had one
 	sessions atomic.Int64
 	line     int
+	noCanary bool // the stage has none
 }
 
 func newTailed(t *testing.T) *tailed {
@@ -90,10 +91,13 @@ func (w *tailed) logAt(path string, canary bool, status, n int, later time.Durat
 	now := w.clock.Now()
 	for range n {
 		w.line++
-		line := topology.AccessLogFormat
+		line, word := topology.AccessLogFormat, fmt.Sprint(canary)
+		if w.noCanary {
+			word = "-"
+		}
 		for name, value := range map[string]string{
-			"requestId": fmt.Sprint("r-", w.line), "requestTimeEpoch": fmt.Sprint(now.UnixMilli()), "status": fmt.Sprint(status),
-			"isCanaryRequest": fmt.Sprint(canary), "responseLatency": "12", "path": path,
+			"requestId": "the client's", "extendedRequestId": fmt.Sprint("x-", w.line), "requestTimeEpoch": fmt.Sprint(now.UnixMilli()), "status": fmt.Sprint(status),
+			"isCanaryRequest": word, "responseLatency": "12", "path": path,
 		} {
 			line = strings.ReplaceAll(line, "$context."+name, value)
 		}
@@ -190,6 +194,46 @@ func TestTailReadsEveryRequestOnce(t *testing.T) {
 			w.eventually("a minute later", func() bool { return w.last.Source == tt.source })
 			if !w.same(3) || len(w.partial) > 0 {
 				t.Errorf("delivered %v, three times %v was sent; incomplete: %q", w.got, traffic, w.partial)
+			}
+		})
+	}
+}
+
+// A client may send its own request id, the same each time: it hides nothing. So
+// it was before the extended id was kept, where the whole line tells.
+func TestTailCountsRequestsThatShareAnId(t *testing.T) {
+	t.Parallel()
+	w := newTailed(t) // all its requests have one request id
+	w.run()
+	w.whole("live tail")
+	w.send()
+	for i := range 5 {
+		line := fmt.Sprintf(`{"request_id":"the client's","time":"%d","status":"504","canary":"true","latency_ms":"%d"}`, w.clock.Now().UnixMilli(), i)
+		if err := w.logs.Deliver(w.clock.Now(), w.clock.Now(), greenRegion, accessLog+"/Canary", "s", line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.eventually("all of them", func() bool { return w.got["canary 504"] == 5 && w.requests == 5+120+3+17+4 })
+}
+
+// A stage that was promoted has no canary, and API Gateway no word for its side:
+// the log group tells it, however it is read.
+func TestTailReadsAPromotedStage(t *testing.T) {
+	t.Parallel()
+	for source, refuse := range map[string]func(request) error{
+		"live tail": func(request) error { return nil }, "polling: access denied": deny("StartLiveTail", "AccessDeniedException"),
+	} {
+		t.Run(source, func(t *testing.T) {
+			t.Parallel()
+			w := newTailed(t)
+			w.noCanary = true
+			w.watch(refuse)
+			w.run()
+			w.whole(source)
+			w.send()
+			w.eventually("all of it", func() bool { return w.same(1) })
+			if len(w.partial) > 0 {
+				t.Errorf("incomplete: %q", w.partial)
 			}
 		})
 	}
@@ -420,6 +464,39 @@ func TestRequestsAtTheStageBecomeAVerdict(t *testing.T) {
 				t.Errorf("%v, shared %v: %s; want %v, %v", got.Verdict, got.Shared, got.Detail, tt.want, tt.shared)
 			}
 		})
+	}
+}
+
+// A promotion takes the canary away, and API Gateway then says of no request
+// whose it is. What the promoted version answers is counted nevertheless: else
+// no promotion would ever be confirmed.
+func TestRequestsAreCountedAfterThePromotion(t *testing.T) {
+	t.Parallel()
+	d := newDeployed(t)
+	d.withAccessLog()
+	w := &tailed{world: d.world, got: map[string]int{}}
+	w.tail = awsapi.NewTail(w.clients, wire.Account, topology.Cell{Region: greenRegion}, accessLog, "/healthz", w.clock)
+	w.run()
+	w.whole("live tail")
+	judge := health.NewEvidence(w.tail, w.clock.Now, health.EvidenceOptions{
+		Policy: evidence.DefaultPolicy(0.01, 100), Silent: time.Minute, MinRequests: 5,
+	})
+	d.patch(apitypes.OpRemove, "/canarySettings", "")
+	w.clock.Advance(10 * time.Second) // in force
+	promoted := w.clock.Now()
+	for range 20 {
+		d.visit()
+	}
+	got := health.Finding{Verdict: health.Unknown}
+	for look := 0; look < 200 && got.Verdict != health.Healthy; look++ {
+		w.clock.Advance(500 * time.Millisecond)
+		if err := (clock.Real{}).Sleep(t.Context(), 5*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		got = judge.Look(t.Context(), promoted, health.Sides{DialsAt: promoted, Base: true, Promoted: true})
+	}
+	if got.Verdict != health.Healthy || !strings.Contains(got.Detail, "base 0 of 20") {
+		t.Errorf("%v: %s; want the 20 requests of the promoted version, and no doubt", got.Verdict, got.Detail)
 	}
 }
 

@@ -97,7 +97,11 @@ func (x *exchange) contextValue(name string, r *http.Request, a answer, took tim
 	case "responseLength":
 		value = strconv.Itoa(len(a.body))
 	case "isCanaryRequest":
-		value = strconv.FormatBool(x.canary)
+		// "Present only when you have a canary enabled."
+		// https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-variables-for-access-logging.html
+		if x.stage.CanarySettings != nil {
+			value = strconv.FormatBool(x.canary)
+		}
 	case "identity.sourceIp":
 		value = x.source.String()
 	case "identity.userAgent":

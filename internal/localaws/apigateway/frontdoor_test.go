@@ -377,13 +377,19 @@ func TestMetricsAndAccessLogs(t *testing.T) {
 	}
 	w.lambdas.answer = func(context.Context, call) (string, string, error) { return "", "Unhandled", nil }
 	second := must[reply](t)(w.ask(http.MethodGet, "https://api.example.com/x", nil, from))
-	line := func(r reply, status int, canary bool, message string) []string {
-		return []string{fmt.Sprintf(`{"id":"%s","verb":"GET","path":"/x","res":"/{proxy+}","status":"%d","canary":"%v","ip":"192.0.2.7","stage":"prod","at":"%d","integration":"200","error":"%s","what":"-"}`,
-			r.header.Get("X-Amzn-Requestid"), status, canary, start.UnixMilli(), message)}
+	// Without a canary no request is one, nor said not to be.
+	if err := w.update(api, patch("remove", "/canarySettings", "")); err != nil {
+		t.Fatal(err)
+	}
+	w.lambdas.answer = nil
+	third := must[reply](t)(w.ask(http.MethodGet, "https://api.example.com/x", nil, from))
+	line := func(r reply, status int, canary, message string) string {
+		return fmt.Sprintf(`{"id":"%s","verb":"GET","path":"/x","res":"/{proxy+}","status":"%d","canary":"%s","ip":"192.0.2.7","stage":"prod","at":"%d","integration":"200","error":"%s","what":"-"}`,
+			r.header.Get("X-Amzn-Requestid"), status, canary, start.UnixMilli(), message)
 	}
 	want := map[string][]string{
-		"eu-west-1 access":        line(first, 200, false, "-"),
-		"eu-west-1 access/Canary": line(second, 502, true, "Internal server error"),
+		"eu-west-1 access":        {line(first, 200, "false", "-"), line(third, 200, "-", "-")},
+		"eu-west-1 access/Canary": {line(second, 502, "true", "Internal server error")},
 	}
 	if diff := cmp.Diff(want, w.sink.linesOf()); diff != "" {
 		t.Error(diff)
@@ -396,11 +402,11 @@ func TestMetricsAndAccessLogs(t *testing.T) {
 		for _, name := range []string{"Count", "4XXError", "5XXError"} {
 			got[name] = w.sink.metric("eu-west-1 AWS/ApiGateway " + name + " " + dimensions)
 		}
-		if diff := cmp.Diff(map[string][]float64{"Count": {1, 1}, "4XXError": {0, 0}, "5XXError": {0, 1}}, got); diff != "" {
+		if diff := cmp.Diff(map[string][]float64{"Count": {1, 1, 1}, "4XXError": {0, 0, 0}, "5XXError": {0, 1, 0}}, got); diff != "" {
 			t.Errorf("%s:\n%s", dimensions, diff)
 		}
 		for _, name := range []string{"Latency", "IntegrationLatency"} {
-			if values := w.sink.metric("eu-west-1 AWS/ApiGateway " + name + " " + dimensions); len(values) != 2 {
+			if values := w.sink.metric("eu-west-1 AWS/ApiGateway " + name + " " + dimensions); len(values) != 3 {
 				t.Errorf("%s %s: %v", name, dimensions, values)
 			}
 		}
