@@ -8,5 +8,8 @@ func (t *Traffic) SetPatience(d time.Duration) { t.patience = d }
 // CredentialsEnd is credentialsEnd.
 var CredentialsEnd = credentialsEnd
 
-// SetPages bounds a time of asking.
-func (t *Tail) SetPages(n int, lines int32) { t.pages, t.lines = n, &lines }
+// SetLines bounds a time of asking, and a page of it.
+func (t *Tail) SetLines(most int, page int32) { t.most, t.lines = most, &page }
+
+// SetRoom bounds what is kept for the next Drain.
+func (t *Tail) SetRoom(requests int) { t.room = requests }

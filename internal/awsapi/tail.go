@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
+	"golang.org/x/time/rate"
 
 	"github.com/tapctl/tapctl/internal/clock"
 	"github.com/tapctl/tapctl/internal/health"
@@ -21,18 +22,26 @@ import (
 
 // Tail follows the access log of a cell and of its canary: by Live Tail, and
 // where that is denied, out of reach or sampled, by asking FilterLogEvents now
-// and then. Every request is delivered once, however it was read; of more than
-// can be asked for in time a sample is, the canary's before the base's. Run
-// follows, Drain takes what came; neither waits for the other.
+// and then (tailpoll.go). Every request is delivered once, however it was read,
+// and those of both groups up to the same moment: a side that is ahead of the
+// other shows an incident of the world as its own. Of more than can be asked for
+// in time a sample is, the same seconds of both groups. Run follows, Drain takes
+// what came; neither waits for the other.
 type Tail struct {
 	clients *Clients
 	region  string
 	account string
-	health  string      // path that nobody but checkers asks for
-	groups  [2]followed // the canary's first: what it does is what matters
+	health  string    // path that nobody but checkers asks for
+	groups  [2]string // the canary's first
 	clock   clock.Clock
-	pages   int    // of a group at one time of asking
+	pace    *rate.Limiter
+	room    int    // requests kept between two Drains
+	most    int    // lines at one time of asking
 	lines   *int32 // of a page; nil: as many as AWS gives
+
+	from     time.Time     // every line of before has been read, late ones aside
+	span     time.Duration // of the log that one time of asking reads; 0: more than there is
+	throttle int           // times of asking in a row that AWS ended
 
 	// The lines already delivered, by the hash of their id.
 	seed   maphash.Seed
@@ -51,12 +60,6 @@ type Tail struct {
 	source  string
 }
 
-// followed is a log group.
-type followed struct {
-	name string
-	from time.Time // every line of before has been read, late ones aside
-}
-
 // LiveTailRate is how many requests a second Live Tail shows before it leaves
 // some out, and LogPoll the pause between two times of asking instead.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatchLogs_LiveTail.html
@@ -67,17 +70,15 @@ const (
 
 // The bounds of a Tail. Pauses are of the clock that AWS follows.
 const (
-	tailQueue    = 1 << 18          // requests kept between two Drains
-	tailSeen     = 1 << 19          // requests remembered, to deliver none twice
-	tailLate     = 15 * time.Second // a line may arrive this long after its request
-	tailPages    = 20               // pages of a group at one time of asking, each 1 MB at most
-	tailAgain    = 5 * time.Minute  // until Live Tail is tried again
-	tailTries    = 4                // reconnections in a row before asking instead
-	tailBackoff  = time.Second      // before the first of them, doubled each time
-	tailSampled  = 3                // sampled updates in a row before asking instead
-	tailQuiet    = 5 * time.Second  // real time without an update: the connection is dead
-	tailCatchUps = 3                // times of asking for what came while no session was open
-	tailAttempts = 2                // of the SDK, before a session counts as refused
+	tailQueue    = 1 << 18         // requests kept between two Drains
+	tailSeen     = 1 << 19         // requests remembered, to deliver none twice
+	tailAgain    = 5 * time.Minute // until Live Tail is tried again
+	tailTries    = 4               // reconnections in a row before asking instead
+	tailBackoff  = time.Second     // before the first of them, doubled each time
+	tailSampled  = 3               // sampled updates in a row before asking instead
+	tailQuiet    = 5 * time.Second // real time without an update: the connection is dead
+	tailCatchUps = 3               // times of asking for what came while no session was open
+	tailAttempts = 2               // of the SDK, before a session counts as refused
 )
 
 // The ways of reading.
@@ -95,7 +96,8 @@ func NewTail(c *Clients, account string, cell topology.Cell, fallback, healthPat
 		group = fallback
 	}
 	return &Tail{
-		clients: c, region: cell.Region, account: account, health: healthPath, groups: [2]followed{{name: topology.CanaryLog(group)}, {name: group}}, clock: at, pages: tailPages,
+		clients: c, region: cell.Region, account: account, health: healthPath, groups: [2]string{topology.CanaryLog(group), group}, clock: at,
+		pace: rate.NewLimiter(filterRate, filterRate), room: tailQueue, most: tailLines,
 		seed: maphash.MakeSeed(), seen: make(map[uint64]struct{}, tailSeen), recent: make([]uint64, tailSeen),
 		source: byLiveTail, gap: "the access log is not followed yet",
 	}
@@ -117,7 +119,7 @@ func (t *Tail) Drain() health.Batch {
 
 // Run follows until the context ends, whose error it returns.
 func (t *Tail) Run(ctx context.Context) error {
-	t.readUntil(t.clock.Now())
+	t.from = t.clock.Now()
 	for ctx.Err() == nil {
 		reason := t.live(ctx)
 		if ctx.Err() != nil {
@@ -127,13 +129,6 @@ func (t *Tail) Run(ctx context.Context) error {
 		t.poll(ctx, t.clock.Now().Add(tailAgain))
 	}
 	return ctx.Err()
-}
-
-// readUntil notes that every line of before has been read.
-func (t *Tail) readUntil(at time.Time) {
-	for i := range t.groups {
-		t.groups[i].from = at
-	}
 }
 
 func (t *Tail) use(source string) {
@@ -205,7 +200,7 @@ func reasonOf(err error) string {
 func (t *Tail) session(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	in := &cloudwatchlogs.StartLiveTailInput{LogGroupIdentifiers: []string{t.arn(t.groups[1].name), t.arn(t.groups[0].name)}}
+	in := &cloudwatchlogs.StartLiveTailInput{LogGroupIdentifiers: []string{t.arn(t.groups[1]), t.arn(t.groups[0])}}
 	out, err := t.clients.Logs(t.region).StartLiveTail(ctx, in, func(o *cloudwatchlogs.Options) { o.RetryMaxAttempts = tailAttempts })
 	if err != nil {
 		return err
@@ -221,10 +216,7 @@ func (t *Tail) session(ctx context.Context) error {
 			continue
 		}
 		t.frames.Add(1)
-		for _, e := range update.Value.SessionResults {
-			// ACCOUNT:GROUP; a group that is not named so is told by the line's word.
-			t.take(aws.ToString(e.Message), strings.HasSuffix(aws.ToString(e.LogGroupIdentifier), ":"+t.groups[0].name))
-		}
+		t.deliver(t.linesOf(update.Value.SessionResults), "")
 		if update.Value.SessionMetadata != nil && update.Value.SessionMetadata.Sampled {
 			t.miss((&sampledError{}).Error(), false)
 			if sampled++; sampled >= tailSampled {
@@ -239,7 +231,7 @@ func (t *Tail) session(ctx context.Context) error {
 			caught = t.catchUp(ctx, asked >= tailCatchUps)
 		}
 		if caught {
-			t.readUntil(t.clock.Now())
+			t.from = t.clock.Now()
 		}
 	}
 	return stream.Err()
@@ -248,7 +240,7 @@ func (t *Tail) session(ctx context.Context) error {
 // catchUp asks for what arrived while no session was open, or was left out of
 // one. What cannot be had at the last time of asking is lost, and said to be.
 func (t *Tail) catchUp(ctx context.Context, last bool) bool {
-	if t.ask(ctx) {
+	if t.ask(ctx, 0) {
 		return true
 	}
 	if last {
@@ -275,90 +267,68 @@ func (t *Tail) watch(ctx context.Context, end context.CancelFunc) {
 	}
 }
 
-// poll asks every few seconds until then.
-func (t *Tail) poll(ctx context.Context, until time.Time) {
-	for t.clock.Now().Before(until) {
-		t.ask(ctx)
-		if t.clock.Sleep(ctx, LogPoll) != nil {
-			return
-		}
-	}
+// line is one request of the log, and what it is told from others by.
+type line struct {
+	id      uint64
+	at      int64 // its event's time, milliseconds
+	request health.Request
 }
 
-// ask reads what came since it last did, and a while before: lines arrive late.
-// It tells whether both groups could be read; until they can, requests are
-// missing.
-func (t *Tail) ask(ctx context.Context) bool {
-	trouble := ""
-	for i := range t.groups {
-		if why := t.askGroup(ctx, &t.groups[i], i == 0); why != "" && trouble == "" {
-			trouble = why
-		}
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.gap = trouble
-	return trouble == ""
-}
-
-// askGroup reads one group and returns why it could not. A time of asking has
-// its bound: lines come in the order of their time, and those it did not reach
-// are read at the next, which begins a while before this one's end. Of what is
-// older than that a sample was read, chosen by when it came and not by how it
-// ended.
-func (t *Tail) askGroup(ctx context.Context, g *followed, canary bool) (trouble string) {
-	now, newest := t.clock.Now(), int64(0)
-	pages := cloudwatchlogs.NewFilterLogEventsPaginator(t.clients.Logs(t.region), &cloudwatchlogs.FilterLogEventsInput{
-		LogGroupName: &g.name, StartTime: aws.Int64(g.from.Add(-tailLate).UnixMilli()), Limit: t.lines,
-	})
-	for n := 0; pages.HasMorePages() && n < t.pages; n++ {
-		page, err := pages.NextPage(ctx, func(o *cloudwatchlogs.Options) { o.RetryMaxAttempts = tailAttempts })
-		if err != nil {
-			return "the access log cannot be read: " + reasonOf(err)
-		}
-		for _, e := range page.Events {
-			t.take(aws.ToString(e.Message), canary)
-			newest = max(newest, aws.ToInt64(e.Timestamp))
-		}
-	}
-	if pages.HasMorePages() && newest < now.Add(LogPoll-tailLate).UnixMilli() {
-		t.sampled(g.name)
-	}
-	g.from = now
-	return ""
-}
-
-// sampled notes that requests of the group were left out by their time.
-func (t *Tail) sampled(group string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.sample = "there are more requests than can be read: a sample of " + group
-}
-
-// take delivers the request of a line of the canary's log or the stage's,
-// unless it was delivered before.
-func (t *Tail) take(line string, canaryLog bool) {
-	access, err := topology.ParseAccess(line, canaryLog)
+// parse reads a line of the canary's log or the stage's. One that cannot be read
+// makes what is delivered incomplete.
+func (t *Tail) parse(text string, at int64, canaryLog bool) (line, bool) {
+	a, err := topology.ParseAccess(text, canaryLog)
 	if err != nil {
 		t.miss(err.Error(), false)
-		return
+		return line{}, false
 	}
-	hash := maphash.String(t.seed, access.ID)
-	if _, twice := t.seen[hash]; twice {
-		return
+	return line{maphash.String(t.seed, a.ID), at, health.Request{At: a.At, Canary: a.Canary, Probe: a.Path == t.health, Status: a.Status, Latency: a.Latency}}, true
+}
+
+// linesOf is the lines of one update.
+func (t *Tail) linesOf(events []types.LiveTailSessionLogEvent) []line {
+	lines := make([]line, 0, len(events))
+	for _, e := range events {
+		// ACCOUNT:GROUP; a group that is not named so is told by the line's word.
+		canaryLog := strings.HasSuffix(aws.ToString(e.LogGroupIdentifier), ":"+t.groups[0])
+		if l, ok := t.parse(aws.ToString(e.Message), aws.ToInt64(e.Timestamp), canaryLog); ok {
+			lines = append(lines, l)
+		}
+	}
+	return lines
+}
+
+// deliver hands over the requests of lines that were not delivered before, all
+// at once: a Drain sees them all or none. sample says that some are left out.
+func (t *Tail) deliver(lines []line, sample string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if sample != "" {
+		t.sample = sample
+	}
+	for i := range lines {
+		if t.twice(lines[i].id) {
+			continue
+		}
+		if len(t.queue) >= t.room {
+			t.partial = "more requests came than could be kept"
+			continue
+		}
+		t.queue = append(t.queue, lines[i].request)
+	}
+}
+
+// twice tells whether a line was delivered before, and remembers it.
+func (t *Tail) twice(id uint64) bool {
+	if _, twice := t.seen[id]; twice {
+		return true
 	}
 	if len(t.seen) >= len(t.recent) {
 		delete(t.seen, t.recent[t.next])
 	}
-	t.seen[hash], t.recent[t.next] = struct{}{}, hash
+	t.seen[id], t.recent[t.next] = struct{}{}, id
 	t.next = (t.next + 1) % len(t.recent)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.queue) >= tailQueue {
-		t.partial = "more requests came than could be kept"
-		return
-	}
-	t.queue = append(t.queue, health.Request{At: access.At, Canary: access.Canary, Probe: access.Path == t.health, Status: access.Status, Latency: access.Latency})
+	return false
 }
 
 // miss marks what is delivered as incomplete: by the next Drain, or until the

@@ -95,6 +95,8 @@ type world struct {
 	before func(request) error
 	// broken ends Live Tail's connections.
 	broken atomic.Bool
+	// thin makes the pages of FilterLogEvents short.
+	thin atomic.Bool
 	// released ends the requests that got no answer.
 	released chan struct{}
 }
@@ -107,7 +109,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, clock: clock.NewManual(start), released: make(chan struct{})}
 	w.cloudwatch = localcw.New(localcw.Options{Clock: w.clock})
 	w.dynamodb = localddb.New(localddb.Options{Clock: w.clock})
-	w.logs = locallogs.New(locallogs.Options{Clock: w.clock, Broken: func(string) bool { return w.broken.Load() }})
+	w.logs = locallogs.New(locallogs.Options{Clock: w.clock, Broken: func(string) bool { return w.broken.Load() }, Thin: w.thin.Load})
 	w.gateway = localapi.New(localapi.Options{Clock: w.clock, Seed: 1, StageUpdateDelay: -1, Logs: w.logs, Invoker: w})
 	w.route53 = localr53.New(localr53.Options{
 		Clock: w.clock, Seed: 1, AliasZoneID: localapi.HostedZoneID,

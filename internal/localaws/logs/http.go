@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/tapctl/tapctl/internal/localaws/wire"
 )
 
@@ -59,7 +61,7 @@ func (s *Service) Handler() http.Handler {
 		"AssociateKmsKey": s.onGroup(associateKey), "DisassociateKmsKey": s.onGroup(disassociateKey),
 		"TagResource": s.onGroup(addTags), "UntagResource": s.onGroup(removeTags), "ListTagsForResource": s.onGroup(listTags),
 		"CreateLogStream": s.onGroup(createStream), "DescribeLogStreams": s.onGroup(describeStreams),
-		"PutLogEvents": s.onGroup(s.putEvents), "GetLogEvents": s.onGroup(getEvents), "FilterLogEvents": s.onGroup(filterEvents),
+		"PutLogEvents": s.onGroup(s.putEvents), "GetLogEvents": s.onGroup(getEvents), "FilterLogEvents": s.filterEvents,
 		"StartLiveTail": s.startLiveTail,
 	} {
 		operations[name] = wire.Op(func(ctx context.Context, in input) (any, error) {
@@ -155,7 +157,7 @@ func (s *Service) describeLogGroups(ctx context.Context, in input) (any, error) 
 func (g *group) describe(name string) output {
 	bytes := 0
 	for _, e := range g.events {
-		bytes += len(e.message) + 26 // AWS counts 26 bytes of overhead an event
+		bytes += len(e.message) + eventOverhead
 	}
 	out := output{
 		"logGroupName": name, "arn": g.arn + ":*", "logGroupArn": g.arn, "creationTime": g.created.UnixMilli(),
@@ -307,7 +309,33 @@ func getEvents(now time.Time, g *group, in input) (output, error) {
 	return output{"events": list, "nextForwardToken": token, "nextBackwardToken": token}, nil
 }
 
-func filterEvents(now time.Time, g *group, in input) (output, error) {
+// filtersPerSecond is the quota of FilterLogEvents in an account and region,
+// which AWS raises for nobody.
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html
+const filtersPerSecond = 5
+
+func (s *Service) filterEvents(ctx context.Context, in input) (any, error) {
+	call := wire.FromContext(ctx)
+	s.mu.Lock()
+	if s.filters[call.Region] == nil {
+		s.filters[call.Region] = rate.NewLimiter(filtersPerSecond, filtersPerSecond)
+	}
+	quota := s.filters[call.Region]
+	s.mu.Unlock()
+	if !quota.AllowN(call.Now, 1) {
+		return nil, wire.Errorf(http.StatusBadRequest, "ThrottlingException", "Rate exceeded")
+	}
+	thin := s.options.Thin != nil && s.options.Thin()
+	if thin && in.NextToken == "" {
+		return output{"events": []output{}, "searchedLogStreams": []output{}, "nextToken": "0"}, nil
+	}
+	return s.onGroup(func(now time.Time, g *group, in input) (output, error) { return g.filter(now, in, thin) })(ctx, in)
+}
+
+// thinPage is what a short page has of a full one.
+const thinPage = 3
+
+func (g *group) filter(now time.Time, in input, thin bool) (output, error) {
 	sel, after, limit, err := in.selection(now)
 	if err != nil {
 		return nil, err
@@ -316,6 +344,9 @@ func filterEvents(now time.Time, g *group, in input) (output, error) {
 		return nil, err
 	}
 	sel.streams, sel.prefix = in.LogStreamNames, in.LogStreamNamePrefix
+	if thin {
+		limit = max(1, limit/thinPage)
+	}
 	events, next := g.page(sel, after, limit)
 	list := []output{}
 	for _, e := range events {

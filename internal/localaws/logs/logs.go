@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/tapctl/tapctl/internal/clock"
 	"github.com/tapctl/tapctl/internal/localaws/wire"
 )
@@ -29,6 +31,9 @@ type Options struct {
 	KeyAuthorize func(ctx context.Context, region string, ask wire.Ask) error
 	// EventsPerGroup bounds the memory; the oldest events go first. 0 is 20,000.
 	EventsPerGroup int
+	// Thin says whether FilterLogEvents answers short pages just now, the first of
+	// them empty, as AWS may at any time. Nil is never.
+	Thin func() bool
 	// Broken says whether the region is down just now: Live Tail's connections
 	// then end without a word. Nil is never.
 	Broken func(region string) bool
@@ -42,8 +47,9 @@ type Service struct {
 	mu      sync.Mutex
 	groups  map[groupKey]*group
 	tails   map[*tail]struct{}
-	tailed  uint64        // sessions so far, for their ids
-	ended   chan struct{} // closed when Run ends
+	tailed  uint64                   // sessions so far, for their ids
+	filters map[string]*rate.Limiter // of FilterLogEvents, by region
+	ended   chan struct{}            // closed when Run ends
 }
 
 type groupKey struct{ region, name string }
@@ -85,7 +91,7 @@ func New(options Options) *Service {
 	if options.Clock == nil {
 		options.Clock = clock.Real{}
 	}
-	return &Service{options: options, groups: map[groupKey]*group{}, tails: map[*tail]struct{}{}, ended: make(chan struct{})}
+	return &Service{options: options, groups: map[groupKey]*group{}, tails: map[*tail]struct{}{}, filters: map[string]*rate.Limiter{}, ended: make(chan struct{})}
 }
 
 // Run waits for the end of the context and ends every Live Tail session with
@@ -217,11 +223,18 @@ func (sel selection) wants(e event) bool {
 	return sel.match == nil || sel.match(e.message)
 }
 
+// A page has 1 MB at most; AWS counts 26 bytes of overhead an event.
+const (
+	pageBytes     = 1 << 20
+	eventOverhead = 26
+)
+
 // page returns up to limit events after the given id's place, and the last id
 // looked at where there is more. An id that has left the memory starts over at
 // the oldest event, all of which came after it.
 func (g *group) page(sel selection, after uint64, limit int) (events []event, next uint64) {
 	started := after == 0 || !slices.ContainsFunc(g.events, func(e event) bool { return e.id == after })
+	bytes := 0
 	for _, e := range g.events {
 		if !started {
 			started = e.id == after
@@ -230,7 +243,7 @@ func (g *group) page(sel selection, after uint64, limit int) (events []event, ne
 		if !sel.wants(e) {
 			continue
 		}
-		if len(events) == limit {
+		if bytes += len(e.message) + eventOverhead; len(events) == limit || bytes > pageBytes && len(events) > 0 {
 			return events, events[len(events)-1].id
 		}
 		events = append(events, e)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,13 +25,20 @@ var t0 = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 
 func start(t *testing.T, events int) (*logs.Service, *sdk.Client) {
 	t.Helper()
-	service := logs.New(logs.Options{EventsPerGroup: events})
+	return serve(t, logs.Options{EventsPerGroup: events}, time.Second)
+}
+
+// serve asks a service once in every so often.
+func serve(t *testing.T, o logs.Options, every time.Duration) (*logs.Service, *sdk.Client) {
+	t.Helper()
+	service := logs.New(o)
+	var passed atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, region, _, err := wire.Scope(r)
 		if err != nil {
 			t.Error(err)
 		}
-		service.Handler().ServeHTTP(w, r.WithContext(wire.NewContext(r.Context(), wire.Call{Service: "logs", Region: region, Now: t0.Add(time.Hour)})))
+		service.Handler().ServeHTTP(w, r.WithContext(wire.NewContext(r.Context(), wire.Call{Service: "logs", Region: region, Now: t0.Add(time.Hour + time.Duration(passed.Add(int64(every))))})))
 	}))
 	t.Cleanup(server.Close)
 	return service, sdk.New(sdk.Options{Region: "eu-west-1", BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("a", "b", "")})
@@ -143,6 +151,48 @@ func TestFilter(t *testing.T) {
 	}
 	if _, err := c.FilterLogEvents(context.Background(), &sdk.FilterLogEventsInput{LogGroupName: aws.String("g"), FilterPattern: aws.String("[a, b]")}); code(err) != "InvalidParameterException" {
 		t.Errorf("a pattern that is not modelled: %v", err)
+	}
+}
+
+// Five calls a second are answered, and the next one is not.
+func TestFilterHasItsQuota(t *testing.T) {
+	t.Parallel()
+	for every, want := range map[time.Duration]string{200 * time.Millisecond: "", 150 * time.Millisecond: "ThrottlingException"} {
+		_, c := serve(t, logs.Options{}, every)
+		makeGroup(t, c, "g")
+		got := ""
+		for range 30 {
+			_, err := c.FilterLogEvents(context.Background(), &sdk.FilterLogEventsInput{LogGroupName: aws.String("g")}, func(o *sdk.Options) { o.RetryMaxAttempts = 1 })
+			if got == "" {
+				got = code(err)
+			}
+		}
+		if got != want {
+			t.Errorf("a call every %v: %q, want %q", every, got, want)
+		}
+	}
+}
+
+// A page may be short, or empty, and have a successor.
+func TestFilterMayAnswerShortPages(t *testing.T) {
+	t.Parallel()
+	service, c := serve(t, logs.Options{Thin: func() bool { return true }}, time.Second)
+	makeGroup(t, c, "g")
+	for i := range 7 {
+		if err := service.Append(t0.Add(time.Duration(i)*time.Second), "eu-west-1", "g", "s", fmt.Sprint(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var pages []int
+	for p := sdk.NewFilterLogEventsPaginator(c, &sdk.FilterLogEventsInput{LogGroupName: aws.String("g"), Limit: aws.Int32(9)}); p.HasMorePages(); {
+		page, err := p.NextPage(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages = append(pages, len(page.Events))
+	}
+	if diff := cmp.Diff([]int{0, 3, 3, 1}, pages); diff != "" {
+		t.Error(diff)
 	}
 }
 
