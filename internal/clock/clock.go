@@ -108,6 +108,7 @@ type Manual struct {
 	mu      sync.Mutex
 	now     time.Time
 	changed chan struct{}
+	waiting int // in Sleep
 }
 
 // NewManual returns a clock that stands at t.
@@ -131,11 +132,25 @@ func (c *Manual) Advance(d time.Duration) {
 	c.changed = make(chan struct{})
 }
 
+// Waiting is how many wait in Sleep just now: a test that advances the clock
+// while nobody does makes what is under way take that long.
+func (c *Manual) Waiting() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.waiting
+}
+
 // Sleep implements Clock.
 func (c *Manual) Sleep(ctx context.Context, d time.Duration) error {
 	c.mu.Lock()
 	deadline := c.now.Add(d)
+	c.waiting++
 	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.waiting--
+	}()
 	for {
 		c.mu.Lock()
 		now, changed := c.now, c.changed
