@@ -243,6 +243,31 @@ func TestTableChecks(t *testing.T) {
 	}
 }
 
+func TestTheKeyOfATable(t *testing.T) {
+	t.Parallel()
+	keys := map[string]string{"b": "kb", "g": "kg"}
+	for name, tt := range map[string]struct {
+		facts tableFacts
+		state awsapi.TableState
+		want  CheckResult
+	}{
+		"its region's":                          {tableFacts{keys: keys}, awsapi.TableState{Encrypted: true, Key: "kg"}, CheckOK},
+		"the other region's":                    {tableFacts{keys: keys}, awsapi.TableState{Encrypted: true, Key: "kb"}, CheckFail},
+		"AWS's":                                 {tableFacts{keys: keys}, awsapi.TableState{}, CheckFail},
+		"deployed before keys were kept":        {tableFacts{}, awsapi.TableState{Encrypted: true, Key: "any"}, CheckOK},
+		"an adopted table's replica, any":       {tableFacts{keys: keys, adopted: true}, awsapi.TableState{Encrypted: true, Key: "theirs"}, CheckOK},
+		"an adopted table's replica, not by us": {tableFacts{keys: keys, adopted: true}, awsapi.TableState{}, CheckFail},
+	} {
+		if got := tt.facts.encrypted("encryption", tt.state, 0, "g"); got.Result != tt.want || (got.Result == CheckFail) != (got.Next != "") {
+			t.Errorf("%s: %+v, want %s", name, got, tt.want)
+		}
+	}
+	adopting := tableFacts{keys: keys, adopted: true}
+	if got := adopting.encrypted("encryption", awsapi.TableState{Encrypted: true, Key: "kb"}, 1, "g"); got.Result != CheckFail {
+		t.Errorf("the control table is nobody else's: %+v", got)
+	}
+}
+
 func TestAlarmChecks(t *testing.T) {
 	t.Parallel()
 	const region, name = "g", "errors"

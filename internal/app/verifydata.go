@@ -13,7 +13,7 @@ import (
 
 // dynamodb: the application's table and tapctl's own, in both regions.
 func (v *verification) dynamodb(ctx context.Context) []Check {
-	f := tableFacts{tables: [2]string{v.top.Table, v.top.ControlTable}, regions: v.regions(), adopted: v.Config.Table.Adopt != ""}
+	f := tableFacts{tables: [2]string{v.top.Table, v.top.ControlTable}, regions: v.regions(), keys: v.top.Keys, adopted: v.Config.Table.Adopt != ""}
 	var wait sync.WaitGroup
 	for i, table := range f.tables {
 		for j, region := range f.regions {
@@ -36,7 +36,8 @@ func (v *verification) regions() [2]string {
 type tableFacts struct {
 	tables  [2]string // the application's, the control table
 	regions [2]string // source, target
-	adopted bool      // the application's, in the source region
+	keys    map[string]string // the customer keys, by region
+	adopted bool              // the application's, in the source region
 	states  [2][2]read[awsapi.TableState]
 }
 
@@ -55,11 +56,24 @@ func (f tableFacts) checks() []Check {
 				checks = append(checks, allSkipped(names[1:], "the table is adopted: its owner's choice")...)
 				continue
 			}
-			checks = append(checks, is(names[1], state.value.Encrypted, "by a KMS key", "its key is AWS's, or none"),
+			checks = append(checks, f.encrypted(names[1], state.value, i, region),
 				is(names[2], state.value.Recovery, "to any second of the last days", "point-in-time recovery is off"))
 		}
 	}
 	return checks
+}
+
+// encrypted compares with the region's own key. Which one an adopted table's
+// replica has, its owner chose where it made the replica.
+func (f tableFacts) encrypted(name string, state awsapi.TableState, table int, region string) Check {
+	switch want := f.keys[region]; {
+	case !state.Encrypted:
+		return failed(name, previewNext, "its key is AWS's, or none")
+	case want != "" && state.Key != want && !(f.adopted && table == 0):
+		return failed(name, previewNext, "its key is %s, not %s", state.Key, want)
+	default:
+		return passed(name, "by %s", state.Key)
+	}
 }
 
 // is passes where on, and names a deploy as what puts it right.

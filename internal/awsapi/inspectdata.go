@@ -22,6 +22,7 @@ type TableState struct {
 	Replicas map[string]string // the other regions' status, by region
 	// Encrypted means by a key of KMS; a key that AWS owns is not shown.
 	Encrypted bool
+	Key       string // its ARN
 	Recovery  bool // point-in-time recovery is on
 }
 
@@ -50,7 +51,7 @@ func (c *Clients) Replicas(ctx context.Context, region, table string) (TableStat
 	}
 	found := TableState{Status: string(out.Table.TableStatus), Replicas: map[string]string{}}
 	if sse := out.Table.SSEDescription; sse != nil {
-		found.Encrypted = sse.Status == ddbtypes.SSEStatusEnabled
+		found.Encrypted, found.Key = sse.Status == ddbtypes.SSEStatusEnabled, aws.ToString(sse.KMSMasterKeyArn)
 	}
 	for _, replica := range out.Table.Replicas {
 		found.Replicas[aws.ToString(replica.RegionName)] = string(replica.ReplicaStatus)

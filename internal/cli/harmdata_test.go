@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	ddbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 
@@ -67,6 +68,13 @@ func dataHarms(w *accountOf) []harm {
 			all = append(all,
 				harm{name: "the key of " + table, fails: []string{fmt.Sprintf("dynamodb/encryption of %s in %s", table, region)}, do: func(w *accountOf) func() {
 					w.sealed(table, region, &ddbtypes.SSESpecification{Enabled: aws.Bool(false)})
+					return func() {
+						w.sealed(table, region, &ddbtypes.SSESpecification{Enabled: aws.Bool(true), SSEType: ddbtypes.SSETypeKms, KMSMasterKeyId: aws.String(w.top.Keys[region])})
+					}
+				}},
+				harm{name: "another key of " + table, fails: []string{fmt.Sprintf("dynamodb/encryption of %s in %s", table, region)}, do: func(w *accountOf) func() {
+					made := must[*kms.CreateKeyOutput](w.ts)(kms.NewFromConfig(account(w.ctx, w.ts, region)).CreateKey(w.ctx, &kms.CreateKeyInput{}))
+					w.sealed(table, region, &ddbtypes.SSESpecification{Enabled: aws.Bool(true), SSEType: ddbtypes.SSETypeKms, KMSMasterKeyId: made.KeyMetadata.Arn})
 					return func() {
 						w.sealed(table, region, &ddbtypes.SSESpecification{Enabled: aws.Bool(true), SSEType: ddbtypes.SSETypeKms, KMSMasterKeyId: aws.String(w.top.Keys[region])})
 					}
