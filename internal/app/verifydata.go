@@ -34,8 +34,8 @@ func (v *verification) regions() [2]string {
 }
 
 type tableFacts struct {
-	tables  [2]string // the application's, the control table
-	regions [2]string // source, target
+	tables  [2]string         // the application's, the control table
+	regions [2]string         // source, target
 	keys    map[string]string // the customer keys, by region
 	adopted bool              // the application's, in the source region
 	states  [2][2]read[awsapi.TableState]

@@ -23,7 +23,7 @@ type TableState struct {
 	// Encrypted means by a key of KMS; a key that AWS owns is not shown.
 	Encrypted bool
 	Key       string // its ARN
-	Recovery  bool // point-in-time recovery is on
+	Recovery  bool   // point-in-time recovery is on
 }
 
 // TableState reads one region's copy: neither recovery nor the key is told by
