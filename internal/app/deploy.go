@@ -364,6 +364,7 @@ func (d *deployment) assemble(base infra.Base, cells map[topology.Side]infra.Out
 			Name: name, Region: c.TargetRegion, Side: topology.Green, Sparse: strings.HasSuffix(name, "-table-throttles"), Counts: infra.AlarmCounts(name),
 		})
 	}
+	d.top.Controls = slices.Sorted(slices.Values(cells[topology.Blue].List("alarms")))
 	slices.SortFunc(d.top.Alarms, func(a, b topology.Alarm) int { return strings.Compare(a.Name, b.Name) })
 }
 

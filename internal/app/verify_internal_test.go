@@ -297,12 +297,31 @@ func TestAlarmChecks(t *testing.T) {
 		f.states = map[string]*read[[]health.AlarmState]{region: &states}
 		f.definitions = map[string]*read[map[string]awsapi.AlarmDefinition]{region: {value: map[string]awsapi.AlarmDefinition{name: tt.definition}}}
 		f.points = map[string]*read[map[string]int]{region: {value: map[string]int{name: tt.points}}}
-		if got := f.checks(); len(got) != 1 || got[0].Result != tt.want {
+		if got := f.checks(); len(got) != 2 || got[0].Result != tt.want || got[1].Result != CheckSkip {
 			t.Errorf("%s: %+v", what, got)
 		}
 	}
 	if got := (alarmFacts{}).checks(); got[0].Result != CheckFail {
 		t.Error("no alarm at all passes")
+	}
+}
+
+func TestBluesAlarmsMustBeThere(t *testing.T) {
+	t.Parallel()
+	there := map[string]awsapi.AlarmDefinition{"5xx": {}, "latency": {}}
+	for name, tt := range map[string]struct {
+		facts alarmFacts
+		want  CheckResult
+	}{
+		"all":                   {alarmFacts{controls: []string{"5xx", "latency"}, compared: read[map[string]awsapi.AlarmDefinition]{value: there}}, CheckOK},
+		"one is gone":           {alarmFacts{controls: []string{"5xx", "errors"}, compared: read[map[string]awsapi.AlarmDefinition]{value: there}}, CheckFail},
+		"blue does not answer":  {alarmFacts{controls: []string{"5xx"}, compared: read[map[string]awsapi.AlarmDefinition]{err: errors.New("no")}}, CheckFail},
+		"before they were kept": {alarmFacts{}, CheckSkip},
+		"blue is retired":       {alarmFacts{controls: []string{"5xx"}, blue: side{absent: "blue is retired"}}, CheckSkip},
+	} {
+		if got := tt.facts.control("controls"); got.Result != tt.want || (got.Result == CheckFail) != (got.Next != "") {
+			t.Errorf("%s: %+v, want %s", name, got, tt.want)
+		}
 	}
 }
 

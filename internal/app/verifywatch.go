@@ -24,6 +24,12 @@ func (v *verification) alarms(ctx context.Context) []Check {
 		return v.Clients.StageSettings(ctx, v.top.Target.Region, v.top.Target.RestAPI, v.top.Target.Stage)
 	})
 	f.states = map[string]*read[[]health.AlarmState]{}
+	f.blue, f.controls = v.sides()[0], v.top.Controls
+	if len(f.controls) > 0 {
+		ask(ctx, &wait, &f.compared, func(ctx context.Context) (map[string]awsapi.AlarmDefinition, error) {
+			return v.Clients.AlarmDefinitions(ctx, f.blue.Region, f.controls)
+		})
+	}
 	for region, refs := range f.byRegion() {
 		f.states[region], f.definitions[region], f.points[region] = &read[[]health.AlarmState]{}, &read[map[string]awsapi.AlarmDefinition]{}, &read[map[string]int]{}
 		ask(ctx, &wait, f.states[region], func(ctx context.Context) ([]health.AlarmState, error) {
@@ -65,6 +71,9 @@ type alarmFacts struct {
 	definitions map[string]*read[map[string]awsapi.AlarmDefinition]
 	points      map[string]*read[map[string]int] // minutes with data, by alarm
 	stage       read[awsapi.StageSettings]       // green's: who is called at all
+	blue        side
+	controls    []string // the names of blue's alarms
+	compared    read[map[string]awsapi.AlarmDefinition]
 }
 
 func (f alarmFacts) byRegion() map[string][]health.AlarmRef {
@@ -83,7 +92,28 @@ func (f alarmFacts) checks() []Check {
 	for _, ref := range f.refs {
 		checks = append(checks, f.alarm(ref))
 	}
-	return checks
+	return append(checks, f.control("blue's alarms, to compare with"))
+}
+
+// control: a red alarm of green's is a shared incident where blue's is red as
+// well, and green's own failure where there is none. What state they are in
+// matters then, not now.
+func (f alarmFacts) control(name string) Check {
+	switch {
+	case f.blue.absent != "":
+		return skipped(name, f.blue.absent)
+	case len(f.controls) == 0:
+		return skipped(name, "deployed before their names were kept: tapctl deploy")
+	case f.compared.err != nil:
+		return unread(name, f.compared.err)
+	}
+	var problems []string
+	for _, alarm := range f.controls {
+		if _, there := f.compared.value[alarm]; !there {
+			problems = append(problems, "there is no "+alarm+" in "+f.blue.Region)
+		}
+	}
+	return judged(name, "tapctl deploy --cell source", fmt.Sprintf("%d in %s", len(f.controls), f.blue.Region), problems)
 }
 
 func (f alarmFacts) alarm(ref health.AlarmRef) Check {

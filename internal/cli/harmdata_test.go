@@ -201,21 +201,23 @@ func watchHarms(w *accountOf) []harm {
 			others.fails, otherNames = append(others.fails, line), append(otherNames, alarm.Name)
 		}
 	}
-	brake.do, others.do = unwatched(brakeNames), unwatched(otherNames)
-	return append(all, brake, others)
+	brake.do, others.do = unwatched(greenRegion, brakeNames), unwatched(greenRegion, otherNames)
+	return append(all, brake, others,
+		harm{name: "an alarm of blue's", fails: []string{"alarms/blue's alarms, to compare with"}, do: unwatched(blueRegion, w.top.Controls[:1])},
+		harm{name: "the alarm of the switch", fails: []string{"health checks/copy of alarm Shop-demo-green-kill"}, do: unwatched(w.top.KillRegion, []string{"Shop-demo-green-kill"})})
 }
 
-// unwatched deletes alarms of green and puts them again.
-func unwatched(names []string) func(w *accountOf) func() {
+// unwatched deletes alarms and puts them again.
+func unwatched(region string, names []string) func(w *accountOf) func() {
 	return func(w *accountOf) func() {
 		var before []*cloudwatch.PutMetricAlarmInput
 		for _, name := range names {
-			before = append(before, w.alarm(greenRegion, name))
+			before = append(before, w.alarm(region, name))
 		}
-		must[*cloudwatch.DeleteAlarmsOutput](w.ts)(w.alarms(greenRegion).DeleteAlarms(w.ctx, &cloudwatch.DeleteAlarmsInput{AlarmNames: names}))
+		must[*cloudwatch.DeleteAlarmsOutput](w.ts)(w.alarms(region).DeleteAlarms(w.ctx, &cloudwatch.DeleteAlarmsInput{AlarmNames: names}))
 		return func() {
 			for _, alarm := range before {
-				w.put(greenRegion, *alarm)
+				w.put(region, *alarm)
 			}
 		}
 	}

@@ -31,7 +31,11 @@ type Topology struct {
 	HealthPath   string   `json:"health_path"`
 	Source       Cell     `json:"source"`
 	Target       Cell     `json:"target"`
-	Alarms       []Alarm  `json:"alarms"`
+	Alarms       []Alarm  `json:"alarms"` // green's
+	// Controls are the names of blue's alarms, to which a shift compares green's
+	// red ones; none in what was deployed before they were kept, and where blue
+	// is not a cell.
+	Controls []string `json:"controls,omitempty"`
 	// Retired means that blue is gone or going: green's record is the only one
 	// that counts, and nothing may lead traffic back.
 	Retired bool `json:"retired,omitempty"`
