@@ -10,13 +10,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"mime"
 	"net/http"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -194,20 +194,55 @@ func (a *App) sync(ctx context.Context, top topology.Topology, bucket string, pl
 			})
 		}
 		if err := group.Wait(); err != nil {
-			return fmt.Errorf("assets sync: %w; what was stored stays, run the same command again", err)
+			return &unfinished{fmt.Errorf("assets sync: %w; what was stored stays", err)}
 		}
 		for _, f := range batch {
 			report.Uploaded++
 			report.Bytes += f.size
 		}
 	}
-	for _, key := range plan.remove {
-		if err := a.Clients.DeleteObject(ctx, top.Source.Region, bucket, key); err != nil {
-			return err
-		}
-		report.Deleted++
+	var err error
+	report.Deleted, err = a.removeAll(ctx, top.Source.Region, bucket, plan.remove, ask.Parallel)
+	return err
+}
+
+// removeAll deletes the objects and says how many are gone: a failure ends the
+// rest, and those under way may have gone all the same.
+func (a *App) removeAll(ctx context.Context, region, bucket string, keys []string, parallel int) (int, error) {
+	var gone atomic.Int64
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(max(1, parallel))
+	for _, key := range keys {
+		group.Go(func() error {
+			if err := a.Clients.DeleteObject(ctx, region, bucket, key); err != nil {
+				return err
+			}
+			gone.Add(1)
+			return nil
+		})
 	}
-	return nil
+	if err := group.Wait(); err != nil {
+		return int(gone.Load()), &unfinished{fmt.Errorf("assets sync: %w; %d of %d are deleted and every file is stored", err, gone.Load(), len(keys))}
+	}
+	return int(gone.Load()), nil
+}
+
+// unfinished is a sync that ended in the middle: it is run again, and begins
+// where it was.
+type unfinished struct{ cause error }
+
+func (e *unfinished) Error() string { return e.cause.Error() }
+func (e *unfinished) Unwrap() error { return e.cause }
+
+// Hint is the next command to type.
+func (e *unfinished) Hint() string {
+	if hinted, ok := errors.AsType[interface {
+		error
+		Hint() string
+	}](e.cause); ok && hinted.Hint() != "" {
+		return hinted.Hint()
+	}
+	return "tapctl assets sync, with the same arguments: it goes on where it was"
 }
 
 func (a *App) upload(ctx context.Context, region, bucket string, f siteFile) error {
@@ -229,22 +264,29 @@ func headersOf(name string, head []byte, cache string) awsapi.Headers {
 	return awsapi.Headers{ContentType: contentType(name, head), CacheControl: cache, Encryption: awsapi.PublicEncryption}
 }
 
-// siteTypes are those that the machine's own table would decide, differently
-// from one to the next.
+// siteTypes are those of the web, as IANA and browsers know them. The table of
+// the machine is never asked: it differs from one to the next, and two runners
+// would store the same files again and again.
+// https://developer.mozilla.org/en-US/docs/Web/HTTP/Guides/MIME_types/Common_types
 var siteTypes = map[string]string{
 	".html": "text/html; charset=utf-8", ".htm": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8",
 	".js": "text/javascript; charset=utf-8", ".mjs": "text/javascript; charset=utf-8", ".json": "application/json", ".map": "application/json",
 	".svg": "image/svg+xml", ".ico": "image/x-icon", ".webmanifest": "application/manifest+json", ".txt": "text/plain; charset=utf-8",
 	".xml": "text/xml; charset=utf-8", ".woff": "font/woff", ".woff2": "font/woff2", ".wasm": "application/wasm",
+	".ttf": "font/ttf", ".otf": "font/otf", ".eot": "application/vnd.ms-fontobject",
+	".png": "image/png", ".apng": "image/apng", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif", ".webp": "image/webp",
+	".avif": "image/avif", ".bmp": "image/bmp", ".tif": "image/tiff", ".tiff": "image/tiff",
+	".mp4": "video/mp4", ".webm": "video/webm", ".ogv": "video/ogg", ".mov": "video/quicktime", ".vtt": "text/vtt; charset=utf-8",
+	".mp3": "audio/mpeg", ".m4a": "audio/mp4", ".aac": "audio/aac", ".oga": "audio/ogg", ".ogg": "audio/ogg", ".opus": "audio/ogg", ".wav": "audio/wav",
+	".csv": "text/csv; charset=utf-8", ".md": "text/markdown; charset=utf-8", ".ics": "text/calendar; charset=utf-8",
+	".xhtml": "application/xhtml+xml", ".rss": "application/rss+xml", ".atom": "application/atom+xml", ".jsonld": "application/ld+json",
+	".pdf": "application/pdf", ".zip": "application/zip", ".gz": "application/gzip", ".tar": "application/x-tar",
 }
 
 // contentType goes by the name, and by the first bytes where it says nothing.
 func contentType(name string, head []byte) string {
 	extension := strings.ToLower(path.Ext(name))
 	if known, ok := siteTypes[extension]; ok {
-		return known
-	}
-	if known := mime.TypeByExtension(extension); known != "" {
 		return known
 	}
 	return http.DetectContentType(head)

@@ -1,14 +1,21 @@
 package app
 
 import (
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tapctl/tapctl/internal/awsapi"
+	"github.com/tapctl/tapctl/internal/config"
 )
 
 func TestPlanSync(t *testing.T) {
@@ -97,5 +104,67 @@ func TestContentType(t *testing.T) {
 	}
 	if got := contentType("blob", []byte("\x89PNG\x0d\x0a\x1a\x0a")); got != "image/png" {
 		t.Errorf("by its bytes: %s", got)
+	}
+}
+
+// The machine's table knows types that another machine's does not.
+func TestContentTypeAsksNoMachine(t *testing.T) {
+	t.Parallel()
+	for _, extension := range []string{".tapctl", ".webm"} {
+		if err := mime.AddExtensionType(extension, "application/x-of-this-machine"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range map[string]string{"a.tapctl": "application/octet-stream", "a.webm": "video/webm"} {
+		if got := contentType(name, []byte{0, 1, 2, 3}); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+}
+
+func TestDeletionsThatFailSayWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, denied, hint string
+		status             int
+	}{
+		{"all go", "", "", 0},
+		{"one is denied", "AccessDenied", "lacks a right", http.StatusForbidden},
+		{"one is not understood", "InvalidRequest", "tapctl assets sync", http.StatusBadRequest},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var mu sync.Mutex
+			var deleted []string
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				mu.Lock()
+				defer mu.Unlock()
+				if tt.denied != "" && strings.HasSuffix(r.URL.Path, "/site/b") {
+					w.WriteHeader(tt.status)
+					_, _ = io.WriteString(w, "<Error><Code>"+tt.denied+"</Code><Message>no</Message></Error>")
+					return
+				}
+				deleted = append(deleted, r.Method+" "+r.URL.Path)
+				w.WriteHeader(http.StatusNoContent)
+			}))
+			t.Cleanup(server.Close)
+			clients, err := awsapi.Load(t.Context(), config.AWS{EndpointURL: server.URL})
+			if err != nil {
+				t.Fatal(err)
+			}
+			gone, err := (&App{Clients: clients}).removeAll(t.Context(), "eu-west-1", "shop", []string{"site/a", "site/b", "site/c"}, 2)
+			mu.Lock()
+			defer mu.Unlock()
+			if gone > len(deleted) || tt.denied == "" && (gone != 3 || err != nil) {
+				t.Errorf("%d gone of %v: %v", gone, deleted, err)
+			}
+			if tt.denied == "" {
+				return
+			}
+			hinted, ok := errors.AsType[*unfinished](err)
+			if !ok || !strings.Contains(hinted.Hint(), tt.hint) || !strings.Contains(err.Error(), "delete site/b of shop") || !strings.Contains(err.Error(), "of 3 are deleted") {
+				t.Errorf("%v", err)
+			}
+		})
 	}
 }
