@@ -35,6 +35,8 @@ type Tail struct {
 	groups  [2]string // the canary's first
 	clock   clock.Clock
 	pace    *rate.Limiter
+	logs    func() cloudwatchlogs.FilterLogEventsAPIClient
+	access  func(line string, canaryLog bool) (topology.Access, error)
 	room    int    // requests kept between two Drains
 	most    int    // lines at one time of asking
 	lines   *int32 // of a page; nil: as many as AWS gives
@@ -97,7 +99,9 @@ func NewTail(c *Clients, account string, cell topology.Cell, fallback, healthPat
 	}
 	return &Tail{
 		clients: c, region: cell.Region, account: account, health: healthPath, groups: [2]string{topology.CanaryLog(group), group}, clock: at,
-		pace: rate.NewLimiter(filterRate, filterRate), room: tailQueue, most: tailLines,
+		pace: rate.NewLimiter(filterRate, filterRate), access: topology.ParseAccess,
+		logs: func() cloudwatchlogs.FilterLogEventsAPIClient { return c.Logs(cell.Region) },
+		room: tailQueue, most: tailLines,
 		seed: maphash.MakeSeed(), seen: make(map[uint64]struct{}, tailSeen), recent: make([]uint64, tailSeen),
 		source: byLiveTail, gap: "the access log is not followed yet",
 	}
@@ -277,7 +281,7 @@ type line struct {
 // parse reads a line of the canary's log or the stage's. One that cannot be read
 // makes what is delivered incomplete.
 func (t *Tail) parse(text string, at int64, canaryLog bool) (line, bool) {
-	a, err := topology.ParseAccess(text, canaryLog)
+	a, err := t.access(text, canaryLog)
 	if err != nil {
 		t.miss(err.Error(), false)
 		return line{}, false

@@ -60,7 +60,7 @@ func (t *Tail) ask(ctx context.Context, settle time.Duration) (whole bool) {
 	start, sample := t.window(until)
 	a := asking{tail: t, began: began, until: until.UnixMilli(), most: t.most}
 	for i, name := range t.groups {
-		a.groups[i] = group{canary: i == 0, read: start.UnixMilli(), pages: cloudwatchlogs.NewFilterLogEventsPaginator(t.clients.Logs(t.region), &cloudwatchlogs.FilterLogEventsInput{
+		a.groups[i] = group{canary: i == 0, read: start.UnixMilli(), pages: cloudwatchlogs.NewFilterLogEventsPaginator(t.logs(), &cloudwatchlogs.FilterLogEventsInput{
 			LogGroupName: aws.String(name), StartTime: aws.Int64(start.UnixMilli()), EndTime: aws.Int64(a.until), Limit: t.lines,
 		})}
 	}

@@ -181,7 +181,7 @@ const planSlack = 0.05
 // those of a while ago make it red, and the requests answer it.
 func (p *budgeted) alarm(t int, c counts, seen *history) evidence.Leaning {
 	if p.weight < 1 {
-		p.suspicion.Add(c.greenN, c.greenE, c.blueN, c.blueE)
+		p.suspicion.Add(0, c.greenN, c.greenE, c.blueN, c.blueE)
 	} else {
 		p.suspicion.AddAlone(c.greenN, c.greenE)
 	}

@@ -38,6 +38,9 @@ type Counts struct {
 	BlueRequests, BlueErrors   float64
 	GreenSlow, BlueSlow        float64
 	GreenRefused, BlueRefused  float64
+	// At is when the tick began, in seconds of any clock; 0 is a second after the
+	// tick before. It bounds what is compared with what, and nothing else.
+	At float64
 }
 
 // Grid is the odds ratios that the relative test bets on, with equal weight.
@@ -125,18 +128,19 @@ func logMean(logs []float64) float64 {
 // for a rate that both share and that stays within so short a time.
 type Relative struct {
 	Process
-	r0     float64
-	logsG  []float64
-	kept   sides
-	keptIn int // ticks
+	r0    float64
+	logsG []float64
+	kept  sides   // from the first tick that is kept on
+	last  float64 // seconds: when the last tick began
 }
 
-// sides is requests and failures of both.
-type sides struct{ green, greenBad, blue, blueBad float64 }
+// sides is requests and failures of both, and when the tick began.
+type sides struct{ green, greenBad, blue, blueBad, at float64 }
 
-// keepMost is how many ticks are kept at most: what is older says nothing
-// about now.
-const keepMost = 600
+// keepFor is for how many seconds a tick of one side is kept at most: the rate
+// that both share may be another one then, and an hour of blue's would tell
+// nothing of the world that one request of green's met.
+const keepFor = 120
 
 // NewRelative tolerates a ratio of r0 >= 1.
 func NewRelative(r0 float64) *Relative {
@@ -149,19 +153,25 @@ func NewRelative(r0 float64) *Relative {
 
 // Add takes one tick; only errors and requests matter.
 func (r *Relative) Add(c Counts) {
-	r.add(sides{c.GreenRequests, c.GreenErrors, c.BlueRequests, c.BlueErrors})
+	r.add(sides{c.GreenRequests, c.GreenErrors, c.BlueRequests, c.BlueErrors, c.At})
 }
 
 func (r *Relative) add(s sides) {
-	s = sides{s.green + r.kept.green, s.greenBad + r.kept.greenBad, s.blue + r.kept.blue, s.blueBad + r.kept.blueBad}
+	if s.at == 0 {
+		s.at = r.last + 1
+	}
+	r.last = s.at
+	switch k := r.kept; {
+	case k.green+k.blue == 0:
+	case s.at-k.at > keepFor: // too old to be of the same moment
+	default:
+		s = sides{s.green + k.green, s.greenBad + k.greenBad, s.blue + k.blue, s.blueBad + k.blueBad, k.at}
+	}
+	r.kept = sides{}
 	if s.green <= 0 || s.blue <= 0 {
 		r.kept = s
-		if r.keptIn++; r.keptIn >= keepMost {
-			r.kept, r.keptIn = sides{}, 0
-		}
 		return
 	}
-	r.kept, r.keptIn = sides{}, 0
 	bad := s.greenBad + s.blueBad
 	if bad <= 0 {
 		r.idle()

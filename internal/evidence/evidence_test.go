@@ -89,6 +89,30 @@ func TestSplittingATickChangesNothing(t *testing.T) {
 	})
 }
 
+// TestAnOldSideIsNotCompared: five hours of a blue that fares well, told every
+// half a minute, are no control of one green request that fails with blue's.
+func TestAnOldSideIsNotCompared(t *testing.T) {
+	t.Parallel()
+	pooled, recent := evidence.NewRelative(1.5), evidence.NewRelative(1.5)
+	const hours = 5 * 3600
+	for at := 30.0; at <= hours; at += 30 {
+		c := evidence.Counts{BlueRequests: 300, At: at}
+		if at == hours {
+			c.BlueErrors = 60
+		}
+		pooled.Add(c)
+		if at > hours-120 {
+			recent.Add(c)
+		}
+	}
+	last := evidence.Counts{GreenRequests: 1, GreenErrors: 1, At: hours + 2}
+	pooled.Add(last)
+	recent.Add(last)
+	if math.Abs(pooled.LogE()-recent.LogE()) > 0.1 {
+		t.Errorf("ln E is %v, and %v of the last two minutes", pooled.LogE(), recent.LogE())
+	}
+}
+
 func TestUpperBound(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ e, n, want float64 }{

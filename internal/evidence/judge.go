@@ -136,7 +136,7 @@ func (j *Judge) Add(c Counts, weight float64) Finding {
 	j.control = j.control || c.BlueRequests > 0
 	for i := range j.metrics {
 		m := &j.metrics[i]
-		s := sides{c.GreenRequests, c.GreenErrors, c.BlueRequests, c.BlueErrors}
+		s := sides{c.GreenRequests, c.GreenErrors, c.BlueRequests, c.BlueErrors, c.At}
 		if i > 0 {
 			s.greenBad, s.blueBad = c.GreenSlow, c.BlueSlow
 		}

@@ -48,11 +48,12 @@ func NewSuspicion(p Policy, p0 float64) *Suspicion {
 	return s
 }
 
-// Add takes one tick: requests of both sides, and how many of them are bad. A
-// tick of a canary alone has no requests of the base side.
-func (s *Suspicion) Add(green, greenBad, blue, blueBad float64) {
+// Add takes one tick: when it began, as Counts.At; requests of both sides, and how
+// many of them are bad. A tick of a canary alone has no requests of the base
+// side.
+func (s *Suspicion) Add(at, green, greenBad, blue, blueBad float64) {
 	s.blue.blue, s.blue.blueBad = s.blue.blue+blue, s.blue.blueBad+blueBad
-	s.relative.add(sides{green, greenBad, blue, blueBad})
+	s.relative.add(sides{green, greenBad, blue, blueBad, at})
 	if s.base != nil && blue > 0 {
 		s.base.add(blue, blueBad)
 	}

@@ -13,7 +13,7 @@ func suspect(seed uint64, minutes int, p0, g, b float64, green, blue int) (seen 
 	s := evidence.NewSuspicion(evidence.DefaultPolicy(0.01, 1800), p0)
 	for range minutes {
 		for range 60 {
-			s.Add(float64(green), binomial(rng, green, g), float64(blue), binomial(rng, blue, b))
+			s.Add(0, float64(green), binomial(rng, green, g), float64(blue), binomial(rng, blue, b))
 		}
 		seen[s.Leaning(false)]++
 	}
@@ -64,7 +64,7 @@ func TestSuspicionIsNeitherQuickNorBlind(t *testing.T) {
 	s := evidence.NewSuspicion(evidence.DefaultPolicy(0.01, 1800), 0.01)
 	var met []evidence.Leaning
 	for range 6 { // one of ten fails at green, none of ninety at blue
-		s.Add(10, 1, 90, 0)
+		s.Add(0, 10, 1, 90, 0)
 		if l := s.Leaning(false); len(met) == 0 || met[len(met)-1] != l {
 			met = append(met, l)
 		}
@@ -76,13 +76,13 @@ func TestSuspicionIsNeitherQuickNorBlind(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 0x1a7e))
 	s = evidence.NewSuspicion(evidence.DefaultPolicy(0.01, 1800), 0.01)
 	for range 1200 {
-		s.Add(100, binomial(rng, 100, 0.001), 900, binomial(rng, 900, 0.001))
+		s.Add(0, 100, binomial(rng, 100, 0.001), 900, binomial(rng, 900, 0.001))
 	}
 	for second := 1; s.Leaning(false) != evidence.Intolerable; second++ {
 		if second > 30 {
 			t.Fatal("5 % failing after twenty good minutes: not proven within 30 s")
 		}
-		s.Add(100, binomial(rng, 100, 0.05), 900, binomial(rng, 900, 0.001))
+		s.Add(0, 100, binomial(rng, 100, 0.05), 900, binomial(rng, 900, 0.001))
 	}
 }
 
@@ -107,7 +107,7 @@ func TestSuspicionOfACanaryAlone(t *testing.T) {
 	} {
 		s := evidence.NewSuspicion(evidence.DefaultPolicy(0.01, 1800), tt.p0)
 		if tt.before >= 0 {
-			s.Add(100, tt.before/10, 1000, tt.before)
+			s.Add(0, 100, tt.before/10, 1000, tt.before)
 		}
 		s.AddAlone(1000, tt.bad)
 		if tt.afterOne {

@@ -73,7 +73,7 @@ func (a *answers) add(now time.Time, t evidence.Counts) {
 		if a.alone {
 			k.suspicion.AddAlone(t.GreenRequests, green)
 		} else {
-			k.suspicion.Add(t.GreenRequests, green, t.BlueRequests, blue)
+			k.suspicion.Add(t.At, t.GreenRequests, green, t.BlueRequests, blue)
 		}
 		if k.suspicion.Leaning(a.alone) == evidence.Intolerable {
 			k.proven = now

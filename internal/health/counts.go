@@ -1,6 +1,7 @@
 package health
 
 import (
+	"slices"
 	"time"
 
 	"github.com/tapctl/tapctl/internal/evidence"
@@ -43,8 +44,10 @@ type Counter struct {
 
 	dials     time.Time
 	from      time.Time       // what came since is of the step; zero: the dials do not stand yet
-	tick      evidence.Counts // since the last Tick
-	tickSince time.Time       // of the clock, when its first request was counted
+	bins      []bin           // counted and not judged, in the order of their time
+	judged    int64           // the number of the last bin that was
+	tick      evidence.Counts // of them, what waits for the other side
+	tickSince time.Time       // when its first bin began; zero: nothing waits
 	step      evidence.Counts // since the dials took effect
 	whole     evidence.Counts // since requests were last missing
 	users     evidence.Counts // of whole, those of users
@@ -61,19 +64,18 @@ func (c *Counter) Begin(dials time.Time) {
 	if dials.Equal(c.dials) {
 		return
 	}
-	*c = Counter{Lag: c.Lag, Slow: c.Slow, Began: c.Began, dials: dials, tick: c.tick, tickSince: c.tickSince}
+	*c = Counter{Lag: c.Lag, Slow: c.Slow, Began: c.Began, dials: dials, bins: c.bins, judged: c.judged, tick: c.tick, tickSince: c.tickSince}
 	if !dials.IsZero() {
 		c.from = dials.Add(c.Lag)
 	}
 }
 
-// Add counts a batch that was read at now, and returns what it counted, and what
-// of it is users'. Probes are judged like users, since the dice send them to one
+// Add counts a batch, and returns what it counted, and what of it is users'. Probes are judged like users, since the dice send them to one
 // side or the other alike; what they do not show is that anybody came. Requests
 // of before the dials took effect are judged, and are not of the step. In that
 // time those of the base side may be the old version's or the promoted one's,
 // and are nobody's.
-func (c *Counter) Add(now time.Time, b Batch, promoted bool) (all, ofUsers evidence.Counts) {
+func (c *Counter) Add(b Batch, promoted bool) (all, ofUsers evidence.Counts) {
 	c.source, c.partial = b.Source, b.Partial
 	if b.Sample != "" {
 		c.sample = b.Sample
@@ -89,6 +91,7 @@ func (c *Counter) Add(now time.Time, b Batch, promoted bool) (all, ofUsers evide
 		}
 		if c.from.IsZero() || r.At.Before(c.from) {
 			if r.Canary || !promoted {
+				c.tally(c.bin(r.At), r)
 				c.tally(&early, r)
 				if !r.Probe {
 					c.tally(&earlyUsers, r)
@@ -99,21 +102,49 @@ func (c *Counter) Add(now time.Time, b Batch, promoted bool) (all, ofUsers evide
 		if r.At.After(c.newest) {
 			c.newest = r.At
 		}
+		c.tally(c.bin(r.At), r)
 		c.tally(&got, r)
 		if !r.Probe {
 			c.tally(&users, r)
 		}
 	}
-	if c.tick == (evidence.Counts{}) {
-		c.tickSince = now
-	}
 	c.step = sum(c.step, got)
 	if b.Partial == "" {
 		c.whole, c.users = sum(c.whole, got), sum(c.users, users)
 	}
-	all = sum(early, got)
-	c.tick = sum(c.tick, all)
-	return all, sum(earlyUsers, users)
+	return sum(early, got), sum(earlyUsers, users)
+}
+
+// bin is the requests that came within one TickLength.
+type bin struct {
+	number int64 // TickLengths since the epoch
+	counts evidence.Counts
+}
+
+// TickLength is how long a tick is, by the time that its requests came and not
+// that they were read: of an incident that both sides share, a side that was
+// read for a second longer would have more.
+const TickLength = 2 * time.Second
+
+// binsMost are kept; what is newer goes into the last. A batch has a few.
+const binsMost = 256
+
+// bin finds the counts of a moment. What came late, after its moment was judged,
+// goes with the oldest that is not.
+func (c *Counter) bin(at time.Time) *evidence.Counts {
+	number := max(at.UnixNano()/int64(TickLength), c.judged)
+	i := len(c.bins)
+	for i > 0 && c.bins[i-1].number > number {
+		i--
+	}
+	switch {
+	case i > 0 && c.bins[i-1].number == number:
+		return &c.bins[i-1].counts
+	case len(c.bins) == binsMost:
+		return &c.bins[max(i-1, 0)].counts
+	}
+	c.bins = slices.Insert(c.bins, i, bin{number: number})
+	return &c.bins[i].counts
 }
 
 // tally adds a request to the counts.
@@ -155,21 +186,47 @@ func sum(a, b evidence.Counts) evidence.Counts {
 // at how they ended, and so favours nobody.
 const pairing = 30 * time.Second
 
-// Tick is what was counted since the last one, false where there is nothing to
-// judge yet. Within a step the canary's share stays as it is, so several
-// seconds may be one tick.
+// Tick is the oldest of what was counted and not judged yet, false where there is
+// nothing to judge at now. Within a step the canary's share stays as it is, so
+// several TickLengths may be one tick.
 func (c *Counter) Tick(now time.Time, sides Sides) (evidence.Counts, bool) {
-	t := c.tick
-	if t == (evidence.Counts{}) {
-		return t, false
+	for taken := range c.bins {
+		b := &c.bins[taken]
+		if c.tickSince.IsZero() {
+			c.tickSince = b.began()
+		}
+		c.tick, c.judged = sum(c.tick, b.counts), b.number
+		next := now
+		if taken+1 < len(c.bins) {
+			next = c.bins[taken+1].began()
+		}
+		if c.paired(next, sides) {
+			c.bins = slices.Delete(c.bins, 0, taken+1)
+			return c.take(), true
+		}
 	}
-	alone := sides.Base && t.BlueRequests == 0 || sides.Canary && t.GreenRequests == 0
-	if alone && now.Sub(c.tickSince) < pairing {
+	c.bins = c.bins[:0]
+	if c.tickSince.IsZero() || !c.paired(now, sides) {
 		return evidence.Counts{}, false
 	}
-	c.tick = evidence.Counts{}
-	return t, true
+	return c.take(), true
 }
+
+// paired tells whether what waits has both sides that serve, or has waited for
+// long enough.
+func (c *Counter) paired(now time.Time, sides Sides) bool {
+	alone := sides.Base && c.tick.BlueRequests == 0 || sides.Canary && c.tick.GreenRequests == 0
+	return !alone || now.Sub(c.tickSince) >= pairing
+}
+
+func (c *Counter) take() evidence.Counts {
+	t := c.tick
+	t.At = float64(c.tickSince.UnixMilli()) / 1000
+	c.tick, c.tickSince = evidence.Counts{}, time.Time{}
+	return t
+}
+
+func (b *bin) began() time.Time { return time.Unix(0, b.number*int64(TickLength)) }
 
 // share is the canary's of the step's requests, 0..1; the dial's where none was
 // counted.

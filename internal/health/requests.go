@@ -72,12 +72,10 @@ func (e *Evidence) Look(_ context.Context, since time.Time, sides Sides) Finding
 		e.counter.Began = since
 	}
 	e.counter.Begin(sides.DialsAt)
-	got, users := e.counter.Add(now, e.tail.Drain(), sides.Promoted)
+	got, users := e.counter.Add(e.tail.Drain(), sides.Promoted)
 	e.release = sum(e.release, users)
 	e.answers.look(now, since, got != (evidence.Counts{}) && e.counter.partial == "", sides)
-	if tick, ok := e.counter.Tick(now, sides); ok {
-		e.learn(now, tick, sides)
-	}
+	e.learnAll(now, sides)
 	if e.last == evidence.Bad && e.bad == nil {
 		e.bad = &Finding{Verdict: Unhealthy, Source: requestSource, Detail: e.why + ": " + e.counter.words()}
 	}
@@ -92,28 +90,43 @@ func (e *Evidence) Look(_ context.Context, since time.Time, sides Sides) Finding
 	return f
 }
 
-func (e *Evidence) learn(now time.Time, tick evidence.Counts, sides Sides) {
+// learnAll judges what there is to judge. The worst of it is the finding: an
+// incident is not over because the last second of what was read is well.
+func (e *Evidence) learnAll(now time.Time, sides Sides) {
+	worst, any := evidence.Fine, false
+	for tick, ok := e.counter.Tick(now, sides); ok; tick, ok = e.counter.Tick(now, sides) {
+		any = true
+		worst = max(worst, e.learn(now, tick, sides))
+	}
+	if any {
+		e.last = worst
+	}
+}
+
+func (e *Evidence) learn(now time.Time, tick evidence.Counts, sides Sides) evidence.Finding {
 	share := e.counter.share(sides.Share)
 	if sides.Promoted {
 		tick, share = promoted(tick), 1
 	}
 	e.answers.add(now, tick)
 	if !sides.Canary && !sides.Promoted {
-		return
+		return evidence.Fine
 	}
-	if e.last = e.judge.Add(tick, share); e.last != evidence.Fine {
+	found := e.judge.Add(tick, share)
+	if found != evidence.Fine {
 		e.why = e.judge.Why()
 	}
-	if e.last == evidence.Shared {
+	if found == evidence.Shared {
 		e.judge.Forgive()
 	}
+	return found
 }
 
 // promoted is a tick in which green answers everybody.
 func promoted(t evidence.Counts) evidence.Counts {
 	return evidence.Counts{
 		GreenRequests: t.GreenRequests + t.BlueRequests, GreenErrors: t.GreenErrors + t.BlueErrors, GreenSlow: t.GreenSlow + t.BlueSlow,
-		GreenRefused: t.GreenRefused + t.BlueRefused,
+		GreenRefused: t.GreenRefused + t.BlueRefused, At: t.At,
 	}
 }
 

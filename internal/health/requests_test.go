@@ -237,9 +237,9 @@ func TestCounterCountsEveryOrderAlike(t *testing.T) {
 		for rest := rapid.Permutation(requests).Draw(t, "order"); len(rest) > 0; {
 			k := rapid.IntRange(1, len(rest)).Draw(t, "batch")
 			c.Begin(stepAt)
-			c.Add(now, health.Batch{Requests: rest[:k]}, false)
+			c.Add(health.Batch{Requests: rest[:k]}, false)
 			rest = rest[k:]
-			if tick, ok := c.Tick(now, health.Sides{}); ok {
+			for tick, ok := c.Tick(now, health.Sides{}); ok; tick, ok = c.Tick(now, health.Sides{}) {
 				got.GreenRequests, got.GreenErrors = got.GreenRequests+tick.GreenRequests, got.GreenErrors+tick.GreenErrors
 				got.BlueRequests, got.BlueErrors = got.BlueRequests+tick.BlueRequests, got.BlueErrors+tick.BlueErrors
 				got.GreenSlow, got.BlueSlow = got.GreenSlow+tick.GreenSlow, got.BlueSlow+tick.BlueSlow
@@ -272,7 +272,7 @@ func TestCountingAllocatesNothing(t *testing.T) {
 	c, now := health.Counter{Lag: lag}, stepAt.Add(20*time.Second)
 	c.Begin(stepAt)
 	if allocations := testing.AllocsPerRun(100, func() {
-		c.Add(now, tail.batch, false)
+		c.Add(tail.batch, false)
 		c.Tick(now, health.Sides{DialsAt: stepAt, Base: true, Canary: true})
 	}); allocations > 0 {
 		t.Errorf("%v allocations a tick", allocations)
