@@ -5,21 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/tapctl/tapctl/internal/config"
 	"github.com/tapctl/tapctl/internal/cutover"
 	"github.com/tapctl/tapctl/internal/evidence"
 	"github.com/tapctl/tapctl/internal/topology"
 )
 
-// A preflight sends its probes in batches, several at once, and ends after a
-// while whatever it knows. Real time.
+// A preflight sends its probes in batches, several at once, and ends after
+// config.PreflightTimeout whatever it knows.
 const (
 	preflightBatch    = 40
 	preflightParallel = 8
-	preflightTimeout  = 2 * time.Minute
 )
 
 // preflight probes the candidate before any user reaches it: what it finds has
@@ -36,7 +35,7 @@ func (a *App) preflight(ctx context.Context, top topology.Topology, state cutove
 	if len(paths) == 0 {
 		paths = []string{top.HealthPath}
 	}
-	ctx, cancel := context.WithTimeout(ctx, preflightTimeout)
+	ctx, cancel := context.WithTimeout(ctx, config.PreflightTimeout)
 	defer cancel()
 	judge := evidence.NewPreflight(a.policy(state.Plan))
 	sent, failed, example := 0, 0, ""

@@ -304,11 +304,34 @@ func (c Config) checkPolicies(k *checker) {
 	}
 }
 
+// PreflightTimeout bounds a shift's preflight, real time: the longest that a run
+// has the lease before its first heartbeat is due.
+const PreflightTimeout = 2 * time.Minute
+
+// longestCall is what cutover leaves a call of the retreat (its retreatTimeout):
+// no heartbeat is sent meanwhile.
+const longestCall = time.Minute
+
+// checkLease keeps a living run's lease: two heartbeats may be lost, and one is
+// only sent between two looks, after a call or the preflight.
+func (c Config) checkLease(k *checker) {
+	l, silence, and := c.Lease, c.Lease.Heartbeat+c.Shift.Poll+longestCall, ""
+	if c.Probe.Preflight {
+		silence, and = silence+PreflightTimeout, fmt.Sprintf(" and the preflight (%v)", PreflightTimeout)
+	}
+	switch {
+	case l.TTL >= 3*l.Heartbeat && l.TTL >= silence:
+	case 3*l.Heartbeat > silence:
+		k.add("lease.ttl", l.TTL, "must be at least three heartbeats (%v)", 3*l.Heartbeat)
+	default:
+		k.add("lease.ttl", l.TTL, "must be at least %v, or a living run loses its lease: lease.heartbeat (%v), shift.poll (%v), a call of the retreat (%v)%s",
+			silence, l.Heartbeat, c.Shift.Poll, longestCall, and)
+	}
+}
+
 func (c Config) checkRest(k *checker) {
 	k.duration("lease.heartbeat", c.Lease.Heartbeat, time.Second, time.Hour)
-	if c.Lease.TTL < 3*c.Lease.Heartbeat {
-		k.add("lease.ttl", c.Lease.TTL, "must be at least three heartbeats (%v)", 3*c.Lease.Heartbeat)
-	}
+	c.checkLease(k)
 	k.between("probe.count", float64(c.Probe.Count), 1, 100)
 	k.duration("probe.timeout", c.Probe.Timeout, 100*time.Millisecond, time.Minute)
 	for _, path := range c.Probe.Paths {

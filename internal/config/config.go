@@ -178,7 +178,7 @@ func (s Shift) PlanFile() string {
 
 // Lease bounds how long a dead runner keeps others out.
 type Lease struct {
-	TTL       time.Duration `mapstructure:"ttl"`       // after which a run that says nothing is dead
+	TTL       time.Duration `mapstructure:"ttl"`       // after which a run that says nothing is dead; longer than a living one may be silent
 	Heartbeat time.Duration `mapstructure:"heartbeat"` // between two extensions
 	// OnExpired is what a shift does about one whose runner died: refuse (and
 	// say which commands help), finish it, or revert it.

@@ -227,7 +227,7 @@ var values = map[string]valueRow{
 	"shift.max_replication_lag": {[]string{"0s", "24h"}, map[string]string{"-1s": "want 0s to 24h", "25h": "want 0s to 24h", "30": wantDuration}},
 	"shift.job_timeout":         {[]string{"0s", "1m", "168h"}, map[string]string{"59s": "want 1m", "169h": "want 1m", "60": wantDuration}},
 	"lease.on_expired":          {[]string{"refuse", "finish", "revert"}, map[string]string{"steal": "want one of: refuse, finish, revert"}},
-	"lease.ttl":                 {[]string{"3m", "1h"}, map[string]string{"179s": "at least three heartbeats (3m0s)", "600": wantDuration}},
+	"lease.ttl":                 {[]string{"255s", "1h"}, map[string]string{"254s": "must be at least 4m15s", "600": wantDuration}},
 	"lease.heartbeat":           {[]string{"1s", "3m20s"}, map[string]string{"500ms": "want 1s to 1h", "61m": "want 1s to 1h", "60": wantDuration}},
 	"evidence.enabled":          {[]string{"true", "false"}, map[string]string{"perhaps": "want true or false"}},
 	"evidence.lag":              {[]string{"0s", "10m"}, map[string]string{"-1s": "want 0s to 10m", "11m": "want 0s to 10m", "10": wantDuration}},
@@ -661,6 +661,34 @@ func TestEvidenceSilentOutlastsThePoll(t *testing.T) {
 		}
 		if got := c.EvidenceSilent(); got != want {
 			t.Errorf("a poll of %s: %v, want %v", poll, got, want)
+		}
+	}
+}
+
+// TestTheLeaseOutlastsALivingRun: it is extended between two looks only.
+func TestTheLeaseOutlastsALivingRun(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ ttl, heartbeat, poll, preflight, reason string }{
+		{"30s", "10s", "1m", "true", "must be at least 4m10s, or a living run loses its lease: lease.heartbeat (10s), shift.poll (1m0s), a call of the retreat (1m0s) and the preflight (2m0s)"},
+		{"250s", "10s", "1m", "true", ""},
+		{"129s", "10s", "1m", "false", "must be at least 2m10s, or a living run loses its lease: lease.heartbeat (10s), shift.poll (1m0s), a call of the retreat (1m0s)"},
+		{"130s", "10s", "1m", "false", ""},
+		{"599s", "200s", "15s", "true", "must be at least three heartbeats (10m0s)"},
+		{"600s", "200s", "5m", "false", ""},
+	} {
+		_, err := load(t, with(map[string]string{"lease.ttl": tt.ttl, "lease.heartbeat": tt.heartbeat, "shift.poll": tt.poll, "probe.preflight": tt.preflight}))
+		var got []string
+		if err != nil {
+			for _, p := range problems(t, err) {
+				got = append(got, p.Key+": "+p.Reason)
+			}
+		}
+		var want []string
+		if tt.reason != "" {
+			want = []string{"lease.ttl: " + tt.reason}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%+v (-want +got):\n%s", tt, diff)
 		}
 	}
 }

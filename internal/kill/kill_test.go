@@ -47,7 +47,10 @@ func (k kill) String() string {
 }
 
 // without preflight a shift is half as long; a kill in it needs it.
-var noPreflight = []string{"TAPCTL_PROBE_PREFLIGHT=false"}
+//
+// Without it the lease may be as short as a call of the retreat, a heartbeat and
+// a poll allow: a resume waits it out.
+var noPreflight = []string{"TAPCTL_PROBE_PREFLIGHT=false", "TAPCTL_LEASE_TTL=100s"}
 
 func preflightAt(at point) []string {
 	if at.Operation == "Invoke" {

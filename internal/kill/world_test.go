@@ -34,9 +34,9 @@ const atOnce = 2
 const speed = 300
 
 // settings is the smallest shift that makes every kind of call: two steps of
-// both dials and types of record, and a promotion. The lease is short, since a
-// resume waits it out; hold_timeout is long, so that a machine that is busy for
-// a second does not send a shift back.
+// both dials and types of record, and a promotion. The lease is as short as it
+// may be; hold_timeout is long, so that a machine that is busy for a second does
+// not send a shift back.
 const settings = `team_name: Shop
 environment: demo
 source_region: eu-west-1
@@ -44,7 +44,7 @@ target_region: eu-central-1
 domain: {name: api.example.test, zone: example.test, dualstack: true}
 allowed_cidr: ["0.0.0.0/0", "::/0"]
 shift: {step: 50, bake: 12s, settle: 2s, poll: 8s, hold_timeout: 6h, sync_timeout: 4m}
-lease: {ttl: 90s, heartbeat: 30s}
+lease: {ttl: 4m, heartbeat: 30s}
 evidence: {silent: 1h}
 `
 
