@@ -135,3 +135,6 @@ func (a *App) Strategy(ctx context.Context, top topology.Topology, live cutover.
 
 // InTime is inTime.
 func (a *App) InTime(ctx context.Context, s cutover.State) error { return a.inTime(ctx, s) }
+
+// Ticks is ticks.
+var Ticks = ticks

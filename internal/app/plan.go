@@ -6,6 +6,7 @@ import (
 
 	"github.com/tapctl/tapctl/internal/cutover"
 	"github.com/tapctl/tapctl/internal/evidence"
+	"github.com/tapctl/tapctl/internal/health"
 	"github.com/tapctl/tapctl/internal/ramp"
 	"github.com/tapctl/tapctl/internal/topology"
 )
@@ -85,11 +86,19 @@ func (a *App) harm(ctx context.Context, r *PlanReport, top topology.Topology, pl
 // policy is how sure the shift's judge wants to be.
 func (a *App) policy(plan cutover.Plan) evidence.Policy {
 	e := a.Config.Evidence
-	p := evidence.Policy{Alpha: e.Alpha, R0: e.ToleratedRatio, P0: e.SLO, Probes: true, Alarms: a.requestsAnswer(), Ticks: max(1, int(plan.Length(0)/max(plan.Poll, time.Second)))}
+	p := evidence.Policy{Alpha: e.Alpha, R0: e.ToleratedRatio, P0: e.SLO, Probes: true, Alarms: a.requestsAnswer(), Ticks: ticks(plan)}
 	if e.Slow > 0 {
 		p.Slow = evidence.SlowShare
 	}
 	return p
+}
+
+// ticks is how many the longest run of the plan can have: one for each of the
+// requests' TickLengths, and one more where a look divides it. The detectors of a
+// late fault hold alpha for so many, and pay for them logarithmically.
+func ticks(plan cutover.Plan) int {
+	longest := plan.Longest()
+	return 1 + int(longest/health.TickLength) + int(longest/max(plan.Poll, time.Second))
 }
 
 // firstWeight and lastWeight are the first and the last share of users, 0..1,

@@ -277,6 +277,16 @@ func (p Plan) Length(from int) time.Duration {
 	return total
 }
 
+// Longest is the longest time that the whole plan can take: each step waits for
+// Route 53, for its gate and for a verdict as long as it may.
+func (p Plan) Longest() time.Duration {
+	total := p.Length(0) + time.Duration(len(p.Steps))*p.SyncTimeout + time.Duration(p.end())*p.HoldTimeout
+	for _, g := range p.Gates {
+		total += g.Timeout
+	}
+	return total
+}
+
 // ahead is the share of everybody, 0..1, that the step after this one gives to
 // the candidate; 0 where there is none, or it exposes no more users.
 func (p Plan) ahead(step int) float64 {

@@ -130,8 +130,8 @@ type Relative struct {
 	Process
 	r0    float64
 	logsG []float64
-	kept  sides   // from the first tick that is kept on
-	last  float64 // seconds: when the last tick began
+	kept  [2]sides // of a keepFor's half each, the older first; since their first tick
+	last  float64  // seconds: when the last tick began
 }
 
 // sides is requests and failures of both, and when the tick began.
@@ -156,20 +156,34 @@ func (r *Relative) Add(c Counts) {
 	r.add(sides{c.GreenRequests, c.GreenErrors, c.BlueRequests, c.BlueErrors, c.At})
 }
 
+// forget drops what is too old to be of the same moment.
+func (r *Relative) forget(now float64) {
+	if now-r.kept[1].at > keepFor/2 {
+		r.kept[0], r.kept[1] = r.kept[1], sides{}
+	}
+	if now-r.kept[0].at > keepFor {
+		r.kept[0] = sides{}
+	}
+}
+
+// and is both together, since the earlier of them.
+func (s sides) and(before sides) sides {
+	if before.green+before.blue == 0 {
+		return s
+	}
+	return sides{s.green + before.green, s.greenBad + before.greenBad, s.blue + before.blue, s.blueBad + before.blueBad, before.at}
+}
+
 func (r *Relative) add(s sides) {
 	if s.at == 0 {
 		s.at = r.last + 1
 	}
 	r.last = s.at
-	switch k := r.kept; {
-	case k.green+k.blue == 0:
-	case s.at-k.at > keepFor: // too old to be of the same moment
-	default:
-		s = sides{s.green + k.green, s.greenBad + k.greenBad, s.blue + k.blue, s.blueBad + k.blueBad, k.at}
-	}
-	r.kept = sides{}
-	if s.green <= 0 || s.blue <= 0 {
-		r.kept = s
+	r.forget(s.at)
+	if whole := s.and(r.kept[0]).and(r.kept[1]); whole.green > 0 && whole.blue > 0 {
+		s, r.kept = whole, [2]sides{}
+	} else {
+		r.kept[1] = s.and(r.kept[1])
 		return
 	}
 	bad := s.greenBad + s.blueBad

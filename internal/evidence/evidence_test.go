@@ -108,7 +108,7 @@ func TestAnOldSideIsNotCompared(t *testing.T) {
 	last := evidence.Counts{GreenRequests: 1, GreenErrors: 1, At: hours + 2}
 	pooled.Add(last)
 	recent.Add(last)
-	if math.Abs(pooled.LogE()-recent.LogE()) > 0.1 {
+	if math.Abs(pooled.LogE()-recent.LogE()) > 1 { // one to two minutes are kept
 		t.Errorf("ln E is %v, and %v of the last two minutes", pooled.LogE(), recent.LogE())
 	}
 }
