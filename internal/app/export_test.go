@@ -138,3 +138,8 @@ func (a *App) InTime(ctx context.Context, s cutover.State) error { return a.inTi
 
 // Ticks is ticks.
 var Ticks = ticks
+
+// Preflight is preflight of a shift that has touched nothing.
+func (a *App) Preflight(ctx context.Context, top topology.Topology, plan cutover.Plan) error {
+	return a.preflight(ctx, top, cutover.State{Plan: plan})
+}

@@ -19,6 +19,7 @@ type green struct {
 	canary     float64
 	live, next string
 	stuck      bool // it takes patches and does not follow them
+	answers    int  // the status of whoever invokes it
 }
 
 func (g *green) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
@@ -50,6 +51,8 @@ func (g *green) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 			}
 		}
 		answer(rw, map[string]any{"stageName": "prod", "variables": map[string]string{"fn": g.fn}, "canarySettings": map[string]any{"percentTraffic": g.canary}})
+	case strings.HasSuffix(r.URL.Path, "/invocations"):
+		answer(rw, map[string]any{"statusCode": g.answers, "body": "{}"})
 	case strings.HasSuffix(r.URL.Path, "/aliases/live"):
 		var update struct{ FunctionVersion string }
 		if len(body) > 0 && json.Unmarshal(body, &update) == nil {

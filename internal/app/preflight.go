@@ -11,6 +11,7 @@ import (
 	"github.com/tapctl/tapctl/internal/config"
 	"github.com/tapctl/tapctl/internal/cutover"
 	"github.com/tapctl/tapctl/internal/evidence"
+	"github.com/tapctl/tapctl/internal/health"
 	"github.com/tapctl/tapctl/internal/topology"
 )
 
@@ -105,7 +106,7 @@ func (a *App) probeCandidate(ctx context.Context, green topology.Cell, paths []s
 				why.Store(fmt.Sprintf("GET %s took longer than %v", path, a.Config.Probe.Timeout))
 			case err != nil:
 				return err
-			case status >= 500:
+			case !health.WellAnswered(status): // a path that is not there serves nobody either
 				bad.Add(1)
 				why.Store(fmt.Sprintf("GET %s: %d", path, status))
 			}

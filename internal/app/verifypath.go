@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -120,7 +119,7 @@ func (f pathFacts) version(name string, i int) Check {
 	var problems, seen []string
 	answered := 0
 	for _, answer := range f.answers[i].value {
-		if answer.Status != http.StatusOK {
+		if !health.WellAnswered(answer.Status) {
 			continue // told by the line before
 		}
 		answered++

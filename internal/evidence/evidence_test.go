@@ -2,6 +2,7 @@ package evidence_test
 
 import (
 	"math"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -301,6 +302,34 @@ func TestPreflight(t *testing.T) {
 	} {
 		if got, n := play(tt.every); got != tt.want || n > tt.most {
 			t.Errorf("%s: %v after %d probes, want %v within %d", tt.name, got, n, tt.want, tt.most)
+		}
+	}
+}
+
+// TestPreflightClearsWhatIsTolerated: whatever rate is tolerated, a green at its
+// very edge is cleared, and 2.5 times of it is not.
+func TestPreflightClearsWhatIsTolerated(t *testing.T) {
+	t.Parallel()
+	for _, slo := range []float64{0.01, 0.025, 0.05, 0.1, 0.3} {
+		said := func(rate float64) (cleared int) {
+			for seed := range 100 {
+				rng := rand.New(rand.NewPCG(uint64(seed), 0x9f))
+				p := evidence.NewPreflight(evidence.DefaultPolicy(slo, 1000))
+				now := evidence.Probing
+				for now == evidence.Probing {
+					now = p.Add(40, binomial(rng, 40, rate))
+				}
+				if now == evidence.Clear {
+					cleared++
+				}
+			}
+			return cleared
+		}
+		if got := said(slo); got < 95 {
+			t.Errorf("tolerated %v: %d of 100 greens at that rate are cleared", slo, got)
+		}
+		if got := said(max(evidence.PreflightExcludes, 2.5*slo)); got > 1 {
+			t.Errorf("tolerated %v: %d of 100 greens at 2.5 times that rate are cleared", slo, got)
 		}
 	}
 }

@@ -8,13 +8,18 @@ import "math"
 type Preflight struct {
 	absolute     *Absolute
 	level        level
+	excludes     float64 // the failure rate that must be
 	sent, failed float64
 }
 
 // The preflight's promises. A fault that the probes can see and that fails at
-// least one in twenty of them passes with probability preflightMiss at most.
+// least one in twenty of them, or 2.5 times what is tolerated where that is more,
+// passes with probability preflightMiss at most. As many, since preflightMost
+// probes tell a rate from that from 2 % on; a green at the very edge of
+// the tolerated could never show that it is below it.
 const (
 	PreflightExcludes = 0.05
+	preflightFactor   = 2.5
 	preflightMiss     = 0.001
 	// preflightShare of the probes' alpha is the preflight's; the rest is for a
 	// Suspicion of those that go on beside the users.
@@ -37,7 +42,7 @@ const (
 // NewPreflight starts without a probe. The policy's P0 is tolerated, and most
 // of a metric's share of its Alpha is what a healthy green is grounded with.
 func NewPreflight(p Policy) *Preflight {
-	return &Preflight{absolute: NewAbsolute(p.P0), level: at(preflightShare*p.share(), math.Inf(1))}
+	return &Preflight{absolute: NewAbsolute(p.P0), excludes: max(PreflightExcludes, preflightFactor*p.P0), level: at(preflightShare*p.share(), math.Inf(1))}
 }
 
 // Add takes probes that were answered, failed among them. About 230 without a
@@ -49,7 +54,7 @@ func (p *Preflight) Add(sent, failed float64) Clearance {
 	switch grounded, _ := p.absolute.reaches(p.level); {
 	case grounded:
 		return Grounded
-	case UpperBound(p.failed, p.sent, preflightMiss) <= PreflightExcludes:
+	case UpperBound(p.failed, p.sent, preflightMiss) <= p.excludes:
 		return Clear
 	case p.sent >= preflightMost:
 		return Undecided

@@ -52,7 +52,10 @@ func NewHTTPProber(e Endpoint) *HTTPProber {
 			return dialer.DialContext(ctx, network, net.JoinHostPort(host, port))
 		},
 	}
-	return &HTTPProber{endpoint: e, client: &http.Client{Transport: transport, Timeout: e.Timeout}}
+	return &HTTPProber{endpoint: e, client: &http.Client{
+		Transport: transport, Timeout: e.Timeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
 }
 
 // Answer is one probe's answer.
@@ -67,7 +70,14 @@ type Answer struct {
 // Canary is true where green's candidate answered.
 func (a Answer) Canary() bool { return a.Alias == "next" && a.Via == "" }
 
-// Get sends one request.
+// WellAnswered tells whether a probe with this HTTP status was answered well, as
+// Route 53's health checkers have it: 2xx and 3xx. Everything that probes asks
+// here, so that no probe passes what another refuses.
+// https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html
+func WellAnswered(status int) bool { return status >= 200 && status < 400 }
+
+// Get sends one request and follows no redirect: where it leads to is another's
+// answer. It is an error where it was not WellAnswered.
 func (p *HTTPProber) Get(ctx context.Context) (Answer, error) {
 	url := fmt.Sprintf("https://%s%s", net.JoinHostPort(p.endpoint.Host, fmt.Sprint(p.endpoint.Port)), p.endpoint.Path)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -89,7 +99,7 @@ func (p *HTTPProber) Get(ctx context.Context) (Answer, error) {
 	if response.StatusCode == http.StatusForbidden && h.Get("X-Amzn-Errortype") == shutOut {
 		return answer, &ShutOutError{url}
 	}
-	if response.StatusCode != http.StatusOK {
+	if !WellAnswered(response.StatusCode) {
 		return answer, fmt.Errorf("GET %s: %s", url, response.Status)
 	}
 	return answer, nil
