@@ -308,7 +308,7 @@ func (a *App) drive(ctx context.Context, seen *sight, watch *health.Watcher, jou
 	a.keepShift(traffic.Topology(), state)
 	ports := cutover.Ports{
 		Traffic: seen, Journal: journal, Clock: a.Clock, Stop: a.Stop, Heartbeat: a.Config.Lease.Heartbeat,
-		Until: a.until(ctx), Gates: a.control(), Back: func(ctx context.Context) string { return a.blue(ctx, traffic.Topology(), state.Target) },
+		Until: a.until, Gates: a.control(), Back: func(ctx context.Context) string { return a.blue(ctx, traffic.Topology(), state.Target) },
 		Emit: func(e cutover.Event) {
 			steps.note(e)
 			if a.Emit != nil {

@@ -93,7 +93,8 @@ type Ports struct {
 	// Heartbeat is how often the lease is extended.
 	Heartbeat time.Duration
 	// Until is when this run cannot act any more, zero where that is not known.
-	Until time.Time
+	// It is asked at every look, since credentials are renewed. nil: not known.
+	Until func(ctx context.Context) time.Time
 	// Gates is asked while a gate is shut; nil where the plan has none.
 	Gates Gates
 	// Back says whether the side that users go back to can take them. It is
@@ -174,7 +175,7 @@ func (r *run) tick(ctx context.Context) {
 }
 
 func (r *run) observe(ctx context.Context) Observation {
-	o := Observation{Write: r.write, Until: r.Until}
+	o := Observation{Write: r.write}
 	// A look that hangs must not use up the seconds CI leaves after a signal:
 	// the retreat needs none of what it would have found.
 	call, cancel := r.bounded(ctx, callTimeout, r.grace(0))
@@ -215,6 +216,9 @@ func (r *run) observe(ctx context.Context) Observation {
 		if o.Approval = approval; err != nil {
 			o.Journal = err.Error()
 		}
+	}
+	if r.Until != nil && r.state.Phase != Retreating {
+		o.Until = r.Until(call)
 	}
 	o.Stop = r.stopped()
 	o.Now = r.Clock.Now()

@@ -141,7 +141,7 @@ func (p *proc) drive(watch cutover.Watch, journal cutover.Journal, state cutover
 		until = simClock{p}.Now().Add(s.opt.life)
 	}
 	p.end = cutover.Run(context.Background(), cutover.Ports{
-		Until: until, Gates: p,
+		Until: func(context.Context) time.Time { return until }, Gates: p,
 		Traffic: p, Watch: watch, Journal: journal, Clock: simClock{p}, Wall: simWall{simClock{p}}, Stop: p.stop, Heartbeat: s.opt.heartbeat,
 		Emit: func(e cutover.Event) {
 			if strings.HasPrefix(e.Text, "internal error") {
