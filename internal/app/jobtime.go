@@ -21,6 +21,9 @@ func (a *App) until(ctx context.Context) time.Time {
 	return until
 }
 
+// endUnknown is what is said of a session whose end nobody knows.
+const endUnknown = "these are session credentials, and nothing says when they end: a step that would outlive them is begun all the same; set AWS_CREDENTIAL_EXPIRATION (RFC 3339) or shift.job_timeout"
+
 // inTime refuses a run that would not live to the end of the state's next step
 // and the way back from it, with what would do. A retreat is never too long.
 func (a *App) inTime(ctx context.Context, s cutover.State) error {

@@ -84,3 +84,29 @@ func TestTheRefusalNamesTheLeastThatWorks(t *testing.T) {
 		t.Errorf("a retreat is refused: %v", err)
 	}
 }
+
+// TestASessionOfUnknownEndIsTold: nothing else keeps a step from being begun that
+// outlives it.
+func TestASessionOfUnknownEndIsTold(t *testing.T) {
+	for _, session := range []bool{true, false} {
+		if session {
+			t.Setenv("AWS_SESSION_TOKEN", "t")
+		} else {
+			t.Setenv("AWS_SESSION_TOKEN", "")
+		}
+		w := newWorld(t)
+		w.Config.Shift.Plan, w.Config.Shift.Rate = config.PlanLockstep, 1
+		w.makeControl()
+		w.weigh(100, 0)
+		ask := app.ShiftAsk{Ask: cutover.Ask{Step: 50, To: 100, Via: cutover.ViaBoth}, DryRun: true}
+		ok[app.Report](t)(w.Shift(t.Context(), ask))
+		const part = "nothing says when they end"
+		if w.heard(part) != session || strings.Count(strings.Join(w.told, ""), part) > 1 {
+			t.Errorf("session %v: shift told %q", session, w.told)
+		}
+		plan := ok[app.PlanReport](t)(w.Plan(t.Context(), ask))
+		if strings.Contains(strings.Join(plan.Notes, ""), part) != session {
+			t.Errorf("session %v: plan notes %q", session, plan.Notes)
+		}
+	}
+}

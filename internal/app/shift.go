@@ -95,6 +95,9 @@ func (a *App) Shift(ctx context.Context, ask ShiftAsk) (Report, error) {
 	if _, err := a.Clients.Account(asking, a.Config.TargetRegion); err != nil {
 		return Report{}, a.early(err)
 	}
+	if a.Clients.EndUnknown(asking) {
+		a.say(cutover.EventTrouble, endUnknown)
+	}
 	control := a.control()
 	top, err := control.Topology(asking)
 	if err != nil {

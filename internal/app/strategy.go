@@ -280,6 +280,9 @@ func (a *App) Plan(ctx context.Context, ask ShiftAsk) (PlanReport, error) {
 		r.Notes = append(r.Notes, probesAlone)
 	}
 	a.harm(ctx, &r, top, plan, budget)
+	if a.Clients.EndUnknown(ctx) {
+		r.Notes = append(r.Notes, endUnknown)
+	}
 	if until := a.until(ctx); !until.IsZero() {
 		end := a.Clock.Now().Add(time.Duration(r.LikelyS * float64(time.Second)))
 		if why := plan.Outlives(0, a.Clock.Now(), until); why != "" {

@@ -28,6 +28,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"github.com/tapctl/tapctl/internal/clock"
 	"github.com/tapctl/tapctl/internal/config"
 )
 
@@ -42,6 +43,7 @@ type Clients struct {
 	// oneAddress is set where one address serves everything: there is no DNS
 	// name for each bucket, nor for the hosts that the SDK puts a prefix to.
 	oneAddress bool
+	peek       *peek
 }
 
 // Calls is how many requests were sent to AWS, retries included.
@@ -90,7 +92,8 @@ func Load(ctx context.Context, c config.AWS) (*Clients, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load AWS configuration: %w", err)
 	}
-	cache := chain(options)
+	look := chain(options)
+	cache := aws.NewCredentialsCache(look)
 	base.Credentials = cache
 	calls := &atomic.Int64{}
 	base.APIOptions = append(base.APIOptions, func(stack *middleware.Stack) error {
@@ -103,7 +106,7 @@ func Load(ctx context.Context, c config.AWS) (*Clients, error) {
 				return next.HandleFinalize(ctx, in)
 			}), middleware.After)
 	})
-	return &Clients{base, calls, c.EndpointURL != ""}, nil
+	return &Clients{base, calls, c.EndpointURL != "", &peek{chain: look, cache: cache, last: clock.Real{}.Now()}}, nil
 }
 
 type unlimited struct{}

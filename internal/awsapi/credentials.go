@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/smithy-go/middleware"
+
+	"github.com/tapctl/tapctl/internal/clock"
 )
 
 // expirationVariable is when the credentials in the environment expire, as
@@ -21,8 +24,16 @@ var renewing = map[string]bool{
 	"AssumeRoleProvider": true, "EC2RoleProvider": true, "CredentialsEndpointProvider": true, "ProcessProvider": true,
 }
 
+// peekPause is between two looks for credentials that last longer.
+const peekPause = time.Minute
+
+// peekTimeout bounds such a look, real time: the dials wait for it.
+const peekTimeout = 3 * time.Second
+
 // CredentialsEnd is when the credentials cannot be used any more, zero where
-// that is not known or the SDK renews them by itself.
+// that is not known or the SDK renews them by itself. A CI job may renew them
+// before they end: once a minute they are looked for anew, and are used from
+// then on where they last longer.
 func (c *Clients) CredentialsEnd(ctx context.Context) time.Time {
 	if c.base.Credentials == nil {
 		return time.Time{}
@@ -31,7 +42,55 @@ func (c *Clients) CredentialsEnd(ctx context.Context) time.Time {
 	if err != nil {
 		return time.Time{} // Non-fatal: the calls themselves will say so.
 	}
-	return credentialsEnd(found, os.Getenv(expirationVariable))
+	end := credentialsEnd(found, os.Getenv(expirationVariable))
+	if end.IsZero() || !c.peek.due() {
+		return end
+	}
+	look, cancel := context.WithTimeout(ctx, peekTimeout)
+	defer cancel()
+	fresh, err := c.peek.chain(look)
+	if err != nil {
+		return end // Non-fatal: those that are there are good until then.
+	}
+	if later := credentialsEnd(fresh, os.Getenv(expirationVariable)); later.After(end) {
+		c.peek.cache.Invalidate()
+		return later
+	}
+	return end
+}
+
+// peek looks for credentials past those in use.
+type peek struct {
+	chain aws.CredentialsProviderFunc
+	cache *aws.CredentialsCache
+
+	mu   sync.Mutex
+	last time.Time // by the real clock
+}
+
+// due is true once in peekPause.
+func (p *peek) due() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := clock.Real{}.Now()
+	if now.Before(p.last.Add(peekPause)) {
+		return false
+	}
+	p.last = now
+	return true
+}
+
+// EndUnknown is true of a session whose credentials end without saying when.
+func (c *Clients) EndUnknown(ctx context.Context) bool {
+	if c.base.Credentials == nil {
+		return false
+	}
+	found, err := c.base.Credentials.Retrieve(ctx)
+	return err == nil && endUnknown(found, os.Getenv(expirationVariable))
+}
+
+func endUnknown(found aws.Credentials, variable string) bool {
+	return found.SessionToken != "" && !renewing[found.Source] && credentialsEnd(found, variable).IsZero()
 }
 
 func credentialsEnd(found aws.Credentials, variable string) time.Time {
@@ -52,14 +111,14 @@ func credentialsEnd(found aws.Credentials, variable string) time.Time {
 // chain is the SDK's usual search for credentials, begun anew each time it is
 // asked: a CI job that renews them writes a file or answers a process, and a
 // shift outlives what it started with.
-func chain(options []func(*awsconfig.LoadOptions) error) *aws.CredentialsCache {
-	return aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
+func chain(options []func(*awsconfig.LoadOptions) error) aws.CredentialsProviderFunc {
+	return func(ctx context.Context) (aws.Credentials, error) {
 		fresh, err := awsconfig.LoadDefaultConfig(ctx, options...)
 		if err != nil {
 			return aws.Credentials{}, fmt.Errorf("look for credentials: %w", err)
 		}
 		return fresh.Credentials.Retrieve(ctx)
-	}))
+	}
 }
 
 // renewed marks a call that failed for expired credentials as worth a retry:

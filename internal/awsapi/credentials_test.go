@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/tapctl/tapctl/internal/awsapi"
+	"github.com/tapctl/tapctl/internal/clock"
 	"github.com/tapctl/tapctl/internal/config"
 )
 
@@ -82,6 +83,65 @@ func TestCredentialsEnd(t *testing.T) {
 	}
 	for _, tt := range tests {
 		if got := awsapi.CredentialsEnd(tt.found, tt.variable); !got.Equal(tt.want) {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestCredentialsThatAreRenewedEndLater: a CI job has a new token for the role
+// before the old credentials end.
+func TestCredentialsThatAreRenewedEndLater(t *testing.T) {
+	first := (clock.Real{}).Now().Add(time.Hour).Truncate(time.Second)
+	asked := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		end := first.Add(time.Duration(asked) * 10 * time.Minute)
+		asked++
+		fmt.Fprintf(w, `<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>A%d</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken><Expiration>%s</Expiration></Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>`, asked, end.Format(time.RFC3339))
+	}))
+	defer server.Close()
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("jwt"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{
+		"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_SESSION_TOKEN": "", "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/ci", "AWS_WEB_IDENTITY_TOKEN_FILE": token,
+		"AWS_ENDPOINT_URL_STS": server.URL, "AWS_ENDPOINT_URL": "",
+	} {
+		t.Setenv(name, value)
+	}
+	clients, err := awsapi.Load(context.Background(), config.AWS{EndpointURL: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []time.Time{first, first, first.Add(10 * time.Minute)} {
+		if i == 2 {
+			clients.PeekNow()
+		}
+		if got := clients.CredentialsEnd(context.Background()); !got.Equal(want) {
+			t.Errorf("question %d: %v, want %v", i+1, got, want)
+		}
+	}
+	if got := clients.CredentialsEnd(context.Background()); got.Before(first.Add(10 * time.Minute)) {
+		t.Errorf("the calls do not use those that last longer: %v", got)
+	}
+}
+
+func TestEndUnknown(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name     string
+		found    aws.Credentials
+		variable string
+		want     bool
+	}{
+		{"a user's key", aws.Credentials{Source: "EnvConfigCredentials"}, "", false},
+		{"a session", aws.Credentials{Source: "EnvConfigCredentials", SessionToken: "t"}, "", true},
+		{"a session that says", aws.Credentials{Source: "EnvConfigCredentials", SessionToken: "t"}, "2026-03-01T13:00:00Z", false},
+		{"a session in a file", aws.Credentials{Source: "SharedConfigCredentials: /x", SessionToken: "t"}, "2026-03-01T13:00:00Z", true},
+		{"a process", aws.Credentials{Source: "ProcessProvider", SessionToken: "t"}, "", false},
+		{"an OIDC token", aws.Credentials{Source: "WebIdentityCredentials", SessionToken: "t", CanExpire: true, Expires: time.Unix(1, 0)}, "", false},
+	} {
+		if got := awsapi.EndUnknown(tt.found, tt.variable); got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
 	}

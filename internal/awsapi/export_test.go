@@ -13,3 +13,9 @@ func (t *Tail) SetLines(most int, page int32) { t.most, t.lines = most, &page }
 
 // SetRoom bounds what is kept for the next Drain.
 func (t *Tail) SetRoom(requests int) { t.room = requests }
+
+// EndUnknown is endUnknown.
+var EndUnknown = endUnknown
+
+// PeekNow makes the next question for the credentials' end look for others.
+func (c *Clients) PeekNow() { c.peek.last = time.Time{} }
