@@ -15,14 +15,15 @@ func (c *command) rollbackCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rollback",
 		Short: "Send traffic back now; waits for no lock and needs no Pulumi",
-		Long: `rollback sends canary and weights back at once to where the last shift started
-from. It needs credentials and the topology: from either region's control table,
+		Long: `rollback sends canary and weights back at once: in a migration every user to
+blue, wherever the last shift began, and in a release to the version that was
+live before it, the entrance staying where it is. It needs credentials and the topology: from either region's control table,
 from the copy that deploy keeps in .tapctl/TEAM-ENV.topology.json, or from such a
 file named by --topology. It consults no alarm and waits for no lease.
 
-Where the last shift started from is in the journal. Going back to blue needs no
-journal. Once green answers by itself it does: where neither the control table
-nor the local copy has it, say --to-blue or --to-version.`,
+The last shift's target is in the journal. Going back to blue needs no journal.
+Once green answers by itself it does: where neither the control table nor the
+local copy has it, say --to-blue or --to-version.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := targetFits(cmd, ask); err != nil {
 				return err
@@ -43,8 +44,8 @@ nor the local copy has it, say --to-blue or --to-version.`,
 		},
 	}
 	cmd.Flags().BoolVar(&ask.DryRun, "dry-run", false, "show where traffic would go")
-	cmd.Flags().BoolVar(&ask.ToBlue, "to-blue", false, "send every user to blue, whatever the last shift started from")
-	cmd.Flags().StringVar(&ask.ToVersion, "to-version", "", "send green's users to this `number` of its function's versions, whatever the last shift started from")
+	cmd.Flags().BoolVar(&ask.ToBlue, "to-blue", false, "send every user to blue, whatever the target of the last shift")
+	cmd.Flags().StringVar(&ask.ToVersion, "to-version", "", "send green's users to this `number` of its function's versions, whatever the target of the last shift")
 	cmd.Flags().StringVar(&ask.Topology, "topology", "", "the `file` with the ids, as deploy keeps it; asks neither control table nor local copy for them")
 	cmd.Flags().BoolVar(&ask.Shaped, "shaped", false, "take users back in the portions of shift.retreat_step, for a blue that all at once would overload")
 	return cmd
