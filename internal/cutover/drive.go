@@ -380,32 +380,6 @@ func (r *run) change(allowed bool, what string, write func() (string, error)) {
 	r.emit(EventWrite, what, now)
 }
 
-// backTimeout bounds the question whether blue can take the users.
-const backTimeout = 15 * time.Second
-
-// askBack asks, once and beside the retreat.
-func (r *run) askBack(ctx context.Context) {
-	if r.Back == nil || r.back != nil {
-		return
-	}
-	answers := make(chan string, 1) // nobody may be left to hear it
-	r.back = answers
-	ask, cancel := context.WithTimeout(context.WithoutCancel(ctx), backTimeout)
-	go func() {
-		defer cancel()
-		answers <- r.Back(ask)
-	}()
-}
-
-// tellBack passes the answer on once it is there.
-func (r *run) tellBack(o Observation) {
-	select {
-	case text := <-r.back:
-		r.emit(EventVerdict, text, o)
-	default:
-	}
-}
-
 // A signal leaves a call under way so long, by the wall. lateGrace is for what
 // the end needs: the parts of a retreat, its look, and the record of the end;
 // CI leaves some 7 s. A write towards more users and its record have writeGrace:

@@ -1,6 +1,7 @@
 package cutover
 
 import (
+	"context"
 	"fmt"
 	"time"
 )
@@ -73,3 +74,29 @@ func retryRetreat(s State, o Observation) (State, []Action) {
 
 // retreatPause is between two tries of the retreat.
 const retreatPause = 5 * time.Second
+
+// backTimeout bounds the question whether blue can take the users.
+const backTimeout = 15 * time.Second
+
+// askBack asks, once and beside the retreat.
+func (r *run) askBack(ctx context.Context) {
+	if r.Back == nil || r.back != nil {
+		return
+	}
+	answers := make(chan string, 1) // nobody may be left to hear it
+	r.back = answers
+	ask, cancel := context.WithTimeout(context.WithoutCancel(ctx), backTimeout)
+	go func() {
+		defer cancel()
+		answers <- r.Back(ask)
+	}()
+}
+
+// tellBack passes the answer on once it is there.
+func (r *run) tellBack(o Observation) {
+	select {
+	case text := <-r.back:
+		r.emit(EventVerdict, text, o)
+	default:
+	}
+}
