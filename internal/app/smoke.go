@@ -130,9 +130,6 @@ func sides(canary, base bool) string {
 // preview shows what every stack would change. Stacks that feed on another
 // that does not exist yet can only be previewed after it.
 func (d *deployment) preview(ctx context.Context) error {
-	if err := d.adoptBucket(ctx); err != nil {
-		return refused(err)
-	}
 	outputs, err := d.ask.Runner.Outputs(ctx, d.name("base"))
 	if err != nil {
 		return err
@@ -143,6 +140,9 @@ func (d *deployment) preview(ctx context.Context) error {
 		return counts, planned, refuseLoss(d.name("base"), planned, err)
 	}); err != nil {
 		return err
+	}
+	if err := d.adoptBucket(ctx); err != nil {
+		return refused(err)
 	}
 	if outputs.Text("table_name") == "" {
 		d.say(cutover.EventStep, "cells and edge need the base stack's ids: deploy creates them after it")
