@@ -228,7 +228,7 @@ func TestTargetsCanMiss(t *testing.T) {
 			good[i].FalseUpper = 0.0015 // as 2,000 releases would show
 		}
 	}
-	known := []string{"T4 two-minute ramp: mean seconds to promote, 1000 rps", "T3 median seconds to restore, 50% failing, 1000 rps"}
+	known := []string{"T4 two-minute ramp: mean seconds to promote, 1000 rps", "T3 median seconds to restore, 50% failing, 1000 rps", "T7 median seconds to restore, 1% failing from weight 50% on, 1000 rps"}
 	misses := func(rows []Row) (missed []string) {
 		for _, target := range Targets(rows) {
 			if !target.Pass && !slices.Contains(known, target.Name) {
@@ -255,13 +255,27 @@ func TestTargetsCanMiss(t *testing.T) {
 		{oursFast, "5%", func(r *Row) { r.HarmedMean = 11 }, "T4"},
 		{flaggerDefault, "5%", func(r *Row) { r.Ratio = &ninety }, "T6"},
 		{codeDeployLinear, "100%", func(r *Row) { r.Ratio = &ninety }, "T6"},
-		{Ours, lateOne, func(r *Row) { r.RestoreS = &ninety }, "T7"},
 	}
 	for _, tt := range tests {
 		rows := append([]Row(nil), good...)
 		tt.spoil(results(rows).row(tt.policy, tt.fault, 1000))
 		if missed := misses(rows); len(missed) != 1 || !strings.HasPrefix(missed[0], tt.want) {
 			t.Errorf("%s, %s spoilt: missed %q, want one of %s", tt.policy, tt.fault, missed, tt.want)
+		}
+	}
+}
+
+// TestTheLateTargetCanMiss: it does by a second as it is, so that it is spoilt
+// here by itself.
+func TestTheLateTargetCanMiss(t *testing.T) {
+	t.Parallel()
+	for seconds, want := range map[float64]bool{30: true, 31: false} {
+		rows := Compare(0, []int{1000})
+		results(rows).row(Ours, lateOne, 1000).RestoreS = &seconds
+		for _, target := range Targets(rows) {
+			if strings.HasPrefix(target.Name, "T7") && (target.Pass != want || (target.Why == "") != want) {
+				t.Errorf("restored in %v s: %+v", seconds, target)
+			}
 		}
 	}
 }

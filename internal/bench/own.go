@@ -39,7 +39,7 @@ const (
 	unseen       = 300             // green may answer nobody that is counted for so long,
 	unseenLeast  = 20              // where so many answers were expected
 	probeRate    = 30              // synthetic requests a second before the first user
-	plannedTicks = 1800            // what the late-fault detectors pay for
+	plannedTicks = 11_400          // what the late-fault detectors pay for
 )
 
 // Lags are how fast a loop is, in whole seconds.

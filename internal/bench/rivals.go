@@ -1,12 +1,13 @@
 package bench
 
 // Rivals are the models of others' policies, and of tapctl's parts one by one.
-// Sources are versions read on the dates in docs/detection.md.
+// Sources are the versions that docs/detection.md names; each can be read at
+// https://github.com/REPOSITORY/blob/COMMIT/FILE.
 func Rivals() []Policy {
 	const (
-		codeDeploy = "CodeDeploy deployment configurations; one-minute metrics visible after 60 s, alarm polled every 10 s (assumed)"
-		flagger    = "fluxcd/flagger pkg/controller: canary.go, scheduler.go, scheduler_metrics.go; Prometheus 15 s behind (assumed)"
-		argo       = "argo-rollouts docs/features/analysis.md, utils/defaults, issue 3503 for missing data; Prometheus 15 s behind (assumed)"
+		codeDeploy = "https://docs.aws.amazon.com/codedeploy/latest/userguide/deployment-configurations.html; one-minute metrics visible after 60 s, alarm polled every 10 s (assumed)"
+		flagger    = "https://github.com/fluxcd/flagger pkg/apis/flagger/v1beta1/canary.go at 794fea8, pkg/controller/scheduler.go at 2944581, scheduler_metrics.go at 06d3204; Prometheus 15 s behind (assumed)"
+		argo       = "https://github.com/argoproj/argo-rollouts docs/features/analysis.md at a8a44ec, utils/defaults/defaults.go at 15f0386, issues/3503 for missing data; Prometheus 15 s behind (assumed)"
 		parts      = "a ramp from 1 to 100 percent in ten minutes; shows what each part of tapctl is worth"
 	)
 	s5 := func(plan planned, breached rule) func(World, *dice) decider {
