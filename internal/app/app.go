@@ -42,6 +42,8 @@ type App struct {
 	// Patience bounds the questions that a rollback asks before it goes back, all
 	// of them together, real time; 0 is 5 s.
 	Patience time.Duration
+
+	shift string // the id of what this run drives, "" before it is known
 }
 
 // Refused means that a check failed before anything was changed.
@@ -87,10 +89,10 @@ func refused(err error) error {
 	return &Refused{Cause: err}
 }
 
-// say emits an event that belongs to no shift.
+// say emits an event that the driver does not.
 func (a *App) say(kind cutover.EventKind, format string, args ...any) {
 	if a.Emit != nil {
-		a.Emit(cutover.Event{At: a.Clock.Now(), Kind: kind, Text: fmt.Sprintf(format, args...)})
+		a.Emit(cutover.Event{At: a.Clock.Now(), Kind: kind, Text: fmt.Sprintf(format, args...), Shift: a.shift, Owner: a.Owner})
 	}
 }
 

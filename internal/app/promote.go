@@ -55,7 +55,7 @@ func (a *App) Promote(ctx context.Context, dryRun bool) (Report, error) {
 		}
 		target = last.Target
 	}
-	state := cutover.StartPromote(a.Clock.Now().UTC().Format("20060102T150405Z"), live, target, a.plan([]cutover.Dials{live.Dials}, true, false), a.Clock.Now())
+	state := cutover.StartPromote(a.newShift(), live, target, a.plan([]cutover.Dials{live.Dials}, true, false), a.Clock.Now())
 	watch, stopWatching, err := a.watcher(ctx, top, state, nil)
 	if err != nil {
 		return Report{}, a.early(err)

@@ -79,7 +79,7 @@ func (a *App) Rollback(ctx context.Context, ask RollbackAsk) (Report, error) {
 	if !ask.Shaped {
 		plan.Shape = cutover.Shape{} // who types rollback means now
 	}
-	state := cutover.StartRetreat(a.Clock.Now().UTC().Format("20060102T150405Z"), target, plan, a.Clock.Now()).Behind(v.newest, a.Clock.Now())
+	state := cutover.StartRetreat(a.newShift(), target, plan, a.Clock.Now()).Behind(v.newest, a.Clock.Now())
 	if ask.Shaped && v.readErr == nil {
 		state.Want, state.Last = v.live, v.live
 	}

@@ -192,13 +192,20 @@ func (a *App) prepare(ctx context.Context, control *awsapi.Control, traffic *aws
 	if err != nil {
 		return cutover.State{}, nil, err
 	}
-	id := a.Clock.Now().UTC().Format("20060102T150405Z")
+	id := a.newShift()
 	a.announcePlan(id, live, plan)
 	return cutover.Start(id, live, plan, a.Clock.Now()).Behind(open, a.Clock.Now()), budget, nil
 }
 
+// newShift names what this run drives, by when it begins.
+func (a *App) newShift() string {
+	a.shift = a.Clock.Now().UTC().Format("20060102T150405Z")
+	return a.shift
+}
+
 // takeUp is the open shift, with a budget for the traffic that there is now.
 func (a *App) takeUp(ctx context.Context, top topology.Topology, state cutover.State) (cutover.State, *ramp.Budget, error) {
+	a.shift = state.ID
 	verb := "resuming"
 	if state.Phase == cutover.Retreating {
 		verb = "reverting"
@@ -314,7 +321,7 @@ func (a *App) drive(ctx context.Context, seen *sight, watch *health.Watcher, jou
 		Until: a.until, Gates: a.control(), Back: func(ctx context.Context) string { return a.blue(ctx, traffic.Topology(), state.Target) },
 		Emit: func(e cutover.Event) {
 			steps.note(e)
-			if a.Emit != nil {
+			if e.Owner = a.Owner; a.Emit != nil {
 				a.Emit(e)
 			}
 		},

@@ -297,3 +297,26 @@ func TestSmokeEndsAtAShutDoor(t *testing.T) {
 		})
 	}
 }
+
+// TestEveryEventNamesItsRun: several runs write into one file.
+func TestEveryEventNamesItsRun(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Config.Lease.Heartbeat, w.Patience = 10000*time.Hour, time.Minute
+	w.makeControl()
+	w.weigh(100, 0)
+	w.green.turn(60)
+	w.journal(cutover.State{ID: "s", Phase: cutover.Baking, Target: blueAnswers})
+	var told []cutover.Event
+	w.Emit = func(e cutover.Event) { told = append(told, e) }
+	ok[app.Report](t)(w.Rollback(t.Context(), app.RollbackAsk{}))
+	ran, _, err := w.control().Shift(t.Context())
+	if err != nil || ran.ID == "s" || len(told) < 3 {
+		t.Fatalf("shift %q, %v, after %d events", ran.ID, err, len(told))
+	}
+	for _, e := range told {
+		if e.Owner != w.Owner || e.Shift != ran.ID {
+			t.Errorf("%q is of shift %q and owner %q, want %q and %q", e.Text, e.Shift, e.Owner, ran.ID, w.Owner)
+		}
+	}
+}

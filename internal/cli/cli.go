@@ -60,6 +60,7 @@ type command struct {
 	state      string // folder of what runs leave
 	reporter   *report.Reporter
 	keepEvents *sync.Once
+	run        string // the owner of this process's run, "" before there is one
 	code       int
 }
 
@@ -255,8 +256,12 @@ func (c *command) printf(format string, args ...any) {
 // eventsFile has every event of every run of this folder, a JSON object a line.
 const eventsFile = "events.ndjson"
 
-// emit tells an event on stderr, and keeps it.
+// emit tells an event on stderr, and keeps it. What the use-cases did not tell,
+// Pulumi's progress, is of this process's run too.
 func (c *command) emit(e cutover.Event) {
+	if e.Owner == "" {
+		e.Owner = c.run
+	}
 	c.keepEvents.Do(func() {
 		err := os.MkdirAll(c.state, 0o700)
 		var file *os.File

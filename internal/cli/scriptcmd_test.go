@@ -206,14 +206,15 @@ func normal(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o600))
 }
 
-// lastEvent wants a JSON object with a time, a kind and a text on every line of
-// the file, and keeps the last of the kind.
+// lastEvent wants a JSON object with a time, a kind, a text and its run on every
+// line of the file, with its shift where it is of one, and keeps the last of the
+// kind.
 func lastEvent(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, !neg && len(args) == 3, "lastevent FILE KIND TO")
 	last := ""
 	for line := range strings.Lines(ts.ReadFile(args[0])) {
-		var event struct{ At, Kind, Text string }
-		if err := json.Unmarshal([]byte(line), &event); err != nil || event.At == "" || event.Kind == "" || event.Text == "" {
+		var event struct{ At, Kind, Text, Owner, Shift, Phase string }
+		if err := json.Unmarshal([]byte(line), &event); err != nil || event.At == "" || event.Kind == "" || event.Text == "" || event.Owner == "" || event.Phase != "" && event.Shift == "" {
 			ts.Fatalf("%s: no event: %q, %v", args[0], line, err)
 		}
 		if event.Kind == args[1] {

@@ -82,6 +82,7 @@ func (c *command) app(ctx context.Context, cfg config.Config) (*app.App, error) 
 		return nil, &app.Refused{Cause: err}
 	}
 	owner, url := c.owner()
+	c.run = owner
 	return &app.App{
 		Config: cfg, Clients: clients, Clock: k, Emit: c.emit, Owner: owner, RunURL: url, StateDir: c.state, Stop: c.Stop, Started: k.Now(),
 	}, nil

@@ -69,6 +69,10 @@ type Event struct {
 	At   time.Time `json:"at"`
 	Kind EventKind `json:"kind"`
 	Text string    `json:"text"`
+	// Shift and Owner tell apart the runs whose events are kept in one file; ""
+	// where there is no shift (yet), or nobody named the run.
+	Shift string `json:"shift"`
+	Owner string `json:"owner"`
 	// Phase, Step, Live and Verdict are where the shift stood. Live is as last
 	// read, nil before all of it was.
 	Phase   Phase          `json:"phase"`
@@ -468,7 +472,7 @@ func (r *run) emit(kind EventKind, text string, o Observation) {
 	if !o.LiveKnown {
 		live = r.state.Last
 	}
-	e := Event{At: o.Now, Kind: kind, Text: text, Phase: r.state.Phase, Step: r.state.Step, Steps: len(r.state.Plan.Steps), Verdict: o.Health.Verdict}
+	e := Event{At: o.Now, Kind: kind, Text: text, Shift: r.state.ID, Phase: r.state.Phase, Step: r.state.Step, Steps: len(r.state.Plan.Steps), Verdict: o.Health.Verdict}
 	if live != (Setting{}) {
 		e.Live = &live
 	}
