@@ -17,29 +17,40 @@ const grace = 5 * time.Second
 
 // signalled is one case.
 type signalled struct {
-	at     point
-	policy string // shift.on_signal
+	scenario scenario
+	at       point
+	policy   string // shift.on_signal
 }
 
-func (s signalled) String() string { return fmt.Sprintf("shift/%v/%s", s.at, s.policy) }
+func (s signalled) String() string { return fmt.Sprintf("%s/%v/%s", s.scenario.name, s.at, s.policy) }
 
 // looksLeft is how many times a run may still read the stage once a signal
 // came: the look under way, the retreat's own, and reading it back. At the
 // speed of this clock a wait costs no seconds, so they are counted as looks.
 const looksLeft = 4
 
-// TestSignals sends SIGTERM at the first of each kind of call of each phase,
-// under both policies in turn. The run must end within seconds, and what it
-// did then must have been sent and journalled.
+// TestSignals sends SIGTERM at the first of each kind of call of each phase of a
+// shift, under both policies in turn, and at each call of a rollback that changes
+// something, under the one that must not hold it up. The run must end within
+// seconds, and what it did then must have been sent and journalled.
 func TestSignals(t *testing.T) {
 	all := pool.get(t)
 	var cases []signalled
 	policies := []string{"rollback", "hold"}
-	for i, at := range kindsOf(recordedBy(t, all, wholeShift)) {
-		if every {
-			cases = append(cases, signalled{at, policies[1-i%2]})
+	if only == "" || strings.HasPrefix(only, wholeShift.name) {
+		for i, at := range kindsOf(recordedBy(t, all, wholeShift)) {
+			if every {
+				cases = append(cases, signalled{wholeShift, at, policies[1-i%2]})
+			}
+			cases = append(cases, signalled{wholeShift, at, policies[i%2]})
 		}
-		cases = append(cases, signalled{at, policies[i%2]})
+	}
+	if only == "" || strings.HasPrefix(only, wholeRollback.name) {
+		for _, at := range pointsOf(recordedBy(t, all, wholeRollback), false) {
+			if every || slices.Contains(changes, at.Operation) {
+				cases = append(cases, signalled{wholeRollback, at, "hold"})
+			}
+		}
 	}
 	if only != "" {
 		cases = slices.DeleteFunc(cases, func(s signalled) bool { return !strings.HasPrefix(s.String(), only) })
@@ -69,7 +80,7 @@ func kindsOf(calls []*call) []point {
 
 func (w *world) signal(t *testing.T, s signalled) {
 	t.Helper()
-	w.begin(t, wholeShift)
+	w.begin(t, s.scenario)
 	sent := make(chan time.Time, 1)
 	var moment int
 	p := w.start(t, &strike{s.at, before, func(p *process) bool {
@@ -78,7 +89,7 @@ func (w *world) signal(t *testing.T, s signalled) {
 		w.mu.Unlock()
 		sent <- p.signal(syscall.SIGTERM)
 		return true
-	}}, append(preflightAt(s.at), "TAPCTL_SHIFT_ON_SIGNAL="+s.policy), "shift")
+	}}, append(preflightAt(s.at), "TAPCTL_SHIFT_ON_SIGNAL="+s.policy), s.scenario.command...)
 	if !p.struckOrEnded(t) {
 		if code := p.code(t); code != 0 || s.at.Nth == 1 && s.at.Place != "run" {
 			t.Errorf("%v was never called, and the run ended with %d:\n%s", s.at, code, p.output.String())
@@ -92,8 +103,13 @@ func (w *world) signal(t *testing.T, s signalled) {
 	if looks := p.calls(moment, "GetStage"); looks > looksLeft || strings.Contains(p.output.String(), "waiting 1m0s for resolvers") {
 		t.Errorf("%d looks after the signal, and no time to wait:\n%s", looks, p.output.String())
 	}
-	now, from := w.look(t), w.origin(wholeShift)
+	now, from := w.look(t), w.origin(s.scenario)
 	switch touched := p.turned(); {
+	case s.scenario.name == wholeRollback.name:
+		if code != 0 {
+			t.Errorf("exit code %d of a rollback after a signal at %v:\n%s", code, s.at, p.output.String())
+		}
+		w.ended(t, now, cutover.RolledBack, s.scenario.target())
 	case code == 143 && !touched:
 		if now.live != from || now.shift.Phase.Open() {
 			t.Errorf("143, and the dials stand at %+v, the journal at %s", now.live, now.shift.Phase)
