@@ -228,7 +228,7 @@ func (a *App) watcher(ctx context.Context, t topology.Topology, state cutover.St
 		following.Go(func() { _ = tail.Run(follow) }) // it ends with follow; what it cannot read it says through Drain
 		policy := a.policy(state.Plan)
 		requests := health.NewEvidence(tail, a.Clock.Now, health.EvidenceOptions{
-			Policy: policy, Lag: e.Lag, Slow: e.Slow, Silent: a.Config.EvidenceSilent(), MinRequests: e.MinRequests, Budget: budget,
+			Policy: policy, Lag: e.Lag, Slow: e.Slow, Settle: logLag, Silent: a.Config.EvidenceSilent(), MinRequests: e.MinRequests, Budget: budget,
 		})
 		w.Signals = append(w.Signals, requests)
 		w.Probed = evidence.NewSuspicion(policy, policy.P0)

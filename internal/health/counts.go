@@ -39,6 +39,9 @@ type RequestTail interface {
 type Counter struct {
 	Lag  time.Duration // until dials have taken effect: what came before is not of the step
 	Slow time.Duration // a slower answer counts as slow; 0 is never
+	// Settle is how long after a tick began it is judged at the earliest: the lines
+	// of one side may take longer than the other's.
+	Settle time.Duration
 	// Began is when the shift did: what is older may be another candidate's.
 	Began time.Time
 
@@ -64,7 +67,7 @@ func (c *Counter) Begin(dials time.Time) {
 	if dials.Equal(c.dials) {
 		return
 	}
-	*c = Counter{Lag: c.Lag, Slow: c.Slow, Began: c.Began, dials: dials, bins: c.bins, judged: c.judged, tick: c.tick, tickSince: c.tickSince}
+	*c = Counter{Lag: c.Lag, Slow: c.Slow, Settle: c.Settle, Began: c.Began, dials: dials, bins: c.bins, judged: c.judged, tick: c.tick, tickSince: c.tickSince}
 	if !dials.IsZero() {
 		c.from = dials.Add(c.Lag)
 	}
@@ -190,7 +193,11 @@ const pairing = 30 * time.Second
 // nothing to judge at now. Within a step the canary's share stays as it is, so
 // several TickLengths may be one tick.
 func (c *Counter) Tick(now time.Time, sides Sides) (evidence.Counts, bool) {
-	for taken := range c.bins {
+	settled := 0
+	for settled < len(c.bins) && now.Sub(c.bins[settled].began()) >= c.Settle {
+		settled++
+	}
+	for taken := range settled {
 		b := &c.bins[taken]
 		if c.tickSince.IsZero() {
 			c.tickSince = b.began()
@@ -205,7 +212,7 @@ func (c *Counter) Tick(now time.Time, sides Sides) (evidence.Counts, bool) {
 			return c.take(), true
 		}
 	}
-	c.bins = c.bins[:0]
+	c.bins = slices.Delete(c.bins, 0, settled)
 	if c.tickSince.IsZero() || !c.paired(now, sides) {
 		return evidence.Counts{}, false
 	}

@@ -21,6 +21,9 @@ type EvidenceOptions struct {
 	// Slow is the latency that Policy.Slow is the share above of, at blue and
 	// before the release; 0 leaves latency alone.
 	Slow time.Duration
+	// Settle is how long a tick waits for its lines, from its beginning on: those of
+	// one side may take longer than the other's.
+	Settle time.Duration
 	// Silent is how old the newest request may be before nothing is known.
 	Silent time.Duration
 	// MinRequests is how many requests of users the canary must have answered in
@@ -60,7 +63,7 @@ var (
 // dated by.
 func NewEvidence(tail RequestTail, now func() time.Time, o EvidenceOptions) *Evidence {
 	return &Evidence{
-		tail: tail, now: now, options: o, judge: evidence.NewJudge(o.Policy), counter: Counter{Lag: o.Lag, Slow: o.Slow},
+		tail: tail, now: now, options: o, judge: evidence.NewJudge(o.Policy), counter: Counter{Lag: o.Lag, Slow: o.Slow, Settle: o.Settle},
 		answers: newAnswers(o.Policy, o.Silent),
 	}
 }
