@@ -247,9 +247,12 @@ func (t *Tail) catchUp(ctx context.Context, last bool) bool {
 	if t.ask(ctx, 0) {
 		return true
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.gap == "" {
+		t.gap = "what came while live tail was interrupted could not all be read"
+	}
 	if last {
-		t.mu.Lock()
-		defer t.mu.Unlock()
 		t.partial, t.gap = t.gap, ""
 	}
 	return last

@@ -283,6 +283,27 @@ func TestTailReconnects(t *testing.T) {
 	w.eventually("again", func() bool { return w.same(3) })
 }
 
+// What came meanwhile and is more than can be asked for is lost, and said to be.
+func TestTailSaysWhatItCouldNotCatchUpWith(t *testing.T) {
+	t.Parallel()
+	w := newTailed(t)
+	w.tail.SetLines(100, 50)
+	w.run()
+	w.whole("live tail")
+	w.broken.Store(true)
+	w.eventually("the break is told", func() bool { return strings.Contains(w.last.Partial, "interrupted") })
+	w.log(false, 200, 400, 0)
+	w.clock.Advance(20 * time.Second)
+	w.partial = nil
+	w.broken.Store(false)
+	w.eventually("after the break", func() bool { return w.last.Partial == "" && w.last.Source == "live tail" && len(w.partial) > 0 })
+	w.send()
+	w.eventually("what comes now", func() bool { return w.got["canary 500"] == traffic["canary 500"] })
+	if told := strings.Join(w.partial, "\n"); w.got["base 200"] < 400 && !strings.Contains(told, "in time") && !strings.Contains(told, "could not all be read") {
+		t.Errorf("of 400 requests %d were delivered, and told was %q", w.got["base 200"], w.partial)
+	}
+}
+
 // A sample is said to be one, and is not put up with.
 func TestTailDoesNotTrustASample(t *testing.T) {
 	t.Parallel()
