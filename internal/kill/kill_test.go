@@ -17,13 +17,20 @@ type scenario struct {
 	prepare [][]string // what is done before, with its exit code in front
 	dials   cutover.Dials
 	command []string
+	env     []string // beside that of every run
+	code    int      // that it ends with where nobody is killed
 }
+
+// unapproved goes back by itself and harms nobody: a gate that nobody opens.
+var unapproved = []string{"TAPCTL_SHIFT_APPROVE=30", "TAPCTL_SHIFT_APPROVE_TIMEOUT=1m"}
 
 var (
 	wholeShift    = scenario{name: "shift", command: []string{"shift"}}
 	wholeRollback = scenario{name: "rollback", prepare: [][]string{{"8", "shift", "--once"}}, dials: cutover.Dials{DNS: 50, Canary: 50}, command: []string{"rollback"}}
 	wholeRelease  = scenario{name: "release", release: true, dials: cutover.Dials{DNS: 100}, command: []string{"shift"}}
 	wholePromote  = scenario{name: "promote", release: true, prepare: [][]string{{"0", "shift", "--no-promote"}}, dials: cutover.Dials{DNS: 100, Canary: 100}, command: []string{"promote"}}
+	wholeRetreat  = scenario{name: "retreat", command: []string{"shift"}, env: unapproved, code: 4}
+	shapedRetreat = scenario{name: "shaped", command: []string{"shift"}, env: append([]string{"TAPCTL_SHIFT_RETREAT_STEP=20", "TAPCTL_SHIFT_RETREAT_PAUSE=10s"}, unapproved...), code: 4}
 )
 
 // The ways to go on after a kill.
@@ -63,7 +70,7 @@ func preflightAt(at point) []string {
 func (w *world) clean(t *testing.T, s scenario) []*call {
 	t.Helper()
 	w.begin(t, s)
-	w.run(t, nil, 0, s.command...)
+	w.run(t, s.env, s.code, s.command...)
 	calls := w.recorded()
 	w.held(t, w.origin(s), calls)
 	w.unharmed(t)
@@ -111,12 +118,13 @@ func (s scenario) target() cutover.Setting {
 // both sides. Of a row of identical reads (the same operation in the same
 // phase) the first, one in the middle and the last are struck, on one side
 // each: AWS is the same after either. Of a release only what differs from a
-// migration is: what turns a dial, and the promotion. 'make kill' takes every
-// call on both.
+// migration is: what turns a dial, and the promotion; of a shift that goes back
+// by itself, at once or in portions, what changes something on the way back.
+// 'make kill' takes every call on both.
 func TestKills(t *testing.T) {
 	all := pool.get(t)
 	var cases []kill
-	for _, s := range []scenario{wholeShift, wholeRollback, wholeRelease, wholePromote} {
+	for _, s := range []scenario{wholeShift, wholeRollback, wholeRelease, wholePromote, wholeRetreat, shapedRetreat} {
 		if only != "" && !strings.HasPrefix(only, s.name) {
 			continue
 		}
@@ -173,7 +181,9 @@ func killsOf(s scenario, calls []*call) []kill {
 	for i, at := range pointsOf(calls, every) {
 		own := slices.Contains(turns, at.Operation) || strings.HasPrefix(at.Place, string(cutover.Promoting))
 		switch {
-		case s.release && !own && !every:
+		case s.release && !own && !every, s.code != 0 && !wayBack(at):
+		case s.code != 0:
+			cases = append(cases, kill{s, at, before, goBack}, kill{s, at, after, ways[i%len(ways)]})
 		case every:
 			for _, side := range []string{before, after} {
 				cases = append(cases, kill{s, at, side, ways[i%len(ways)]}, kill{s, at, side, ways[(i+1)%len(ways)]})
@@ -185,6 +195,12 @@ func killsOf(s scenario, calls []*call) []kill {
 		}
 	}
 	return cases
+}
+
+// wayBack is true of what changes something in a retreat.
+func wayBack(at point) bool {
+	back := strings.HasPrefix(at.Place, string(cutover.Retreating)) || strings.HasPrefix(at.Place, string(cutover.RolledBack))
+	return back && slices.Contains(changes, at.Operation)
 }
 
 // each plays the cases, as many at once as there are worlds.
@@ -216,9 +232,9 @@ func each[C fmt.Stringer](t *testing.T, all []*world, cases []C, play func(*test
 func (w *world) kill(t *testing.T, k kill) (struck bool) {
 	t.Helper()
 	w.begin(t, k.scenario)
-	p := w.start(t, &strike{k.at, k.side, (*process).kill}, preflightAt(k.at), k.scenario.command...)
+	p := w.start(t, &strike{k.at, k.side, (*process).kill}, slices.Concat(preflightAt(k.at), k.scenario.env), k.scenario.command...)
 	if !p.struckOrEnded(t) {
-		if code := p.code(t); code != 0 {
+		if code := p.code(t); code != k.scenario.code {
 			t.Errorf("%s: exit code %d and nobody killed it:\n%s", p.name, code, p.output.String())
 		}
 		return false

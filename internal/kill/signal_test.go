@@ -31,7 +31,8 @@ const looksLeft = 4
 
 // TestSignals sends SIGTERM at the first of each kind of call of each phase of a
 // shift, under both policies in turn, and at each call of a rollback that changes
-// something, under the one that must not hold it up. The run must end within
+// something, or of a shift that goes back by itself, under the one that must not
+// hold it up. The run must end within
 // seconds, and what it did then must have been sent and journalled.
 func TestSignals(t *testing.T) {
 	all := pool.get(t)
@@ -49,6 +50,16 @@ func TestSignals(t *testing.T) {
 		for _, at := range pointsOf(recordedBy(t, all, wholeRollback), false) {
 			if every || slices.Contains(changes, at.Operation) {
 				cases = append(cases, signalled{wholeRollback, at, "hold"})
+			}
+		}
+	}
+	for _, s := range []scenario{wholeRetreat, shapedRetreat} {
+		if only != "" && !strings.HasPrefix(only, s.name) {
+			continue
+		}
+		for _, at := range pointsOf(recordedBy(t, all, s), false) {
+			if wayBack(at) {
+				cases = append(cases, signalled{s, at, "hold"})
 			}
 		}
 	}
@@ -89,9 +100,9 @@ func (w *world) signal(t *testing.T, s signalled) {
 		w.mu.Unlock()
 		sent <- p.signal(syscall.SIGTERM)
 		return true
-	}}, append(preflightAt(s.at), "TAPCTL_SHIFT_ON_SIGNAL="+s.policy), s.scenario.command...)
+	}}, slices.Concat(preflightAt(s.at), s.scenario.env, []string{"TAPCTL_SHIFT_ON_SIGNAL=" + s.policy}), s.scenario.command...)
 	if !p.struckOrEnded(t) {
-		if code := p.code(t); code != 0 || s.at.Nth == 1 && s.at.Place != "run" {
+		if code := p.code(t); code != s.scenario.code || s.at.Nth == 1 && s.at.Place != "run" {
 			t.Errorf("%v was never called, and the run ended with %d:\n%s", s.at, code, p.output.String())
 		}
 		return
@@ -105,9 +116,9 @@ func (w *world) signal(t *testing.T, s signalled) {
 	}
 	now, from := w.look(t), w.origin(s.scenario)
 	switch touched := p.turned(); {
-	case s.scenario.name == wholeRollback.name:
-		if code != 0 {
-			t.Errorf("exit code %d of a rollback after a signal at %v:\n%s", code, s.at, p.output.String())
+	case s.scenario.name != wholeShift.name:
+		if code != s.scenario.code {
+			t.Errorf("exit code %d on the way back after a signal at %v:\n%s", code, s.at, p.output.String())
 		}
 		w.ended(t, now, cutover.RolledBack, s.scenario.target())
 	case code == 143 && !touched:
