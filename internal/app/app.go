@@ -66,14 +66,32 @@ func (e *Refused) Hint() string {
 	if e.Next != "" {
 		return e.Next
 	}
-	if hinted, ok := errors.AsType[interface {
+	return hintOf(e.Cause)
+}
+
+// hintOf is the next command that err knows, "" where it knows none.
+func hintOf(err error) string {
+	hinted, ok := errors.AsType[interface {
 		error
 		Hint() string
-	}](e.Cause); ok {
-		return hinted.Hint()
+	}](err)
+	if !ok {
+		return ""
 	}
-	return ""
+	return hinted.Hint()
 }
+
+// advised is a failure in the middle of a run, with the command that helps.
+type advised struct {
+	cause error
+	next  string
+}
+
+func (e *advised) Error() string { return e.cause.Error() }
+func (e *advised) Unwrap() error { return e.cause }
+
+// Hint is the next command to type.
+func (e *advised) Hint() string { return e.next }
 
 // refused makes err a refusal, unless it carries an exit code of its own.
 func refused(err error) error {

@@ -3,6 +3,7 @@ package app
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/md5" //nolint:gosec // S3's entity tag is an MD5; nothing is secured by it
 	"encoding/hex"
@@ -194,7 +195,7 @@ func (a *App) sync(ctx context.Context, top topology.Topology, bucket string, pl
 			})
 		}
 		if err := group.Wait(); err != nil {
-			return &unfinished{fmt.Errorf("assets sync: %w; what was stored stays", err)}
+			return unfinished(fmt.Errorf("assets sync: %w; what was stored stays", err))
 		}
 		for _, f := range batch {
 			report.Uploaded++
@@ -222,27 +223,15 @@ func (a *App) removeAll(ctx context.Context, region, bucket string, keys []strin
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return int(gone.Load()), &unfinished{fmt.Errorf("assets sync: %w; %d of %d are deleted and every file is stored", err, gone.Load(), len(keys))}
+		return int(gone.Load()), unfinished(fmt.Errorf("assets sync: %w; %d of %d are deleted and every file is stored", err, gone.Load(), len(keys)))
 	}
 	return int(gone.Load()), nil
 }
 
 // unfinished is a sync that ended in the middle: it is run again, and begins
 // where it was.
-type unfinished struct{ cause error }
-
-func (e *unfinished) Error() string { return e.cause.Error() }
-func (e *unfinished) Unwrap() error { return e.cause }
-
-// Hint is the next command to type.
-func (e *unfinished) Hint() string {
-	if hinted, ok := errors.AsType[interface {
-		error
-		Hint() string
-	}](e.cause); ok && hinted.Hint() != "" {
-		return hinted.Hint()
-	}
-	return "tapctl assets sync, with the same arguments: it goes on where it was"
+func unfinished(cause error) error {
+	return &advised{cause, cmp.Or(hintOf(cause), "tapctl assets sync, with the same arguments: it goes on where it was")}
 }
 
 func (a *App) upload(ctx context.Context, region, bucket string, f siteFile) error {

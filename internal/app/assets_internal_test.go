@@ -161,7 +161,7 @@ func TestDeletionsThatFailSayWhatIsLeft(t *testing.T) {
 			if tt.denied == "" {
 				return
 			}
-			hinted, ok := errors.AsType[*unfinished](err)
+			hinted, ok := errors.AsType[*advised](err)
 			if !ok || !strings.Contains(hinted.Hint(), tt.hint) || !strings.Contains(err.Error(), "delete site/b of shop") || !strings.Contains(err.Error(), "of 3 are deleted") {
 				t.Errorf("%v", err)
 			}

@@ -29,7 +29,7 @@ func (a *App) Promote(ctx context.Context, dryRun bool) (Report, error) {
 		return Report{}, a.early(err)
 	}
 	if live.Base == cutover.Live && live.Canary == 0 && live.LiveVersion == live.NextVersion {
-		return a.nothingToDo(asking, traffic)
+		return nothingToDo(live), nil
 	}
 	if live.Canary != 100 || live.DNS != 100 {
 		return Report{}, &Refused{Cause: fmt.Errorf("promote: not every user is on the candidate yet: %s", live), Next: "tapctl shift --to 100"}

@@ -258,21 +258,20 @@ func exposureAt(s cutover.State, d cutover.Dials) cutover.Percent {
 // not happen is not done: where only the promotion is missing it says so.
 func (a *App) nothingLeft(ctx context.Context, traffic *awsapi.Traffic, ask ShiftAsk) (Report, error) {
 	live, err := traffic.Read(ctx)
-	if err == nil && !ask.NoPromote && ask.Ask.To == 100 && cutover.Unpromoted(live) {
+	if err != nil {
+		return Report{}, a.early(err)
+	}
+	if !ask.NoPromote && ask.Ask.To == 100 && cutover.Unpromoted(live) {
 		return Report{}, &Refused{
 			Cause: fmt.Errorf("shift: everybody is on green's candidate (version %s) already, and it is not promoted", live.NextVersion),
 			Next:  "tapctl promote",
 		}
 	}
-	return a.nothingToDo(ctx, traffic)
+	return nothingToDo(live), nil
 }
 
-func (a *App) nothingToDo(ctx context.Context, traffic *awsapi.Traffic) (Report, error) {
-	live, err := traffic.Read(ctx)
-	if err != nil {
-		return Report{}, a.early(err)
-	}
-	return Report{Outcome: "completed", Dials: live.Dials, Exposure: live.Exposure(), Reason: "nothing to do: " + live.String(), Steps: []StepReport{}, NextCommand: "tapctl status"}, nil
+func nothingToDo(live cutover.Setting) Report {
+	return Report{Outcome: "completed", Dials: live.Dials, Exposure: live.Exposure(), Reason: "nothing to do: " + live.String(), Steps: []StepReport{}, NextCommand: "tapctl status"}
 }
 
 // alarmsAtStart applies on_alarm_at_start: a shift that begins under a red

@@ -90,7 +90,7 @@ func (d *deployment) smokeUntil(ctx context.Context, get func(context.Context) (
 		if !isShutOut(last) {
 			refusals = 0
 		} else if refusals++; refusals == shutOutTries {
-			return &shutOut{last}
+			return &advised{last, letIn}
 		}
 		if err := d.Clock.Sleep(ctx, smokePause); err != nil {
 			return err
@@ -99,17 +99,8 @@ func (d *deployment) smokeUntil(ctx context.Context, get func(context.Context) (
 	return last
 }
 
-// shutOut is a refusal by the API's resource policy, with the way in.
-type shutOut struct{ cause error }
-
-func (e *shutOut) Error() string { return e.cause.Error() }
-func (e *shutOut) Unwrap() error { return e.cause }
-
-// letIn is what to do about it.
+// letIn is what to do about a refusal by the API's resource policy.
 const letIn = "add this machine's public address to allowed_cidr (curl -s https://checkip.amazonaws.com prints it), then: tapctl deploy"
-
-// Hint is the next command to type.
-func (e *shutOut) Hint() string { return letIn }
 
 func isShutOut(err error) bool {
 	_, is := errors.AsType[*health.ShutOutError](err)
