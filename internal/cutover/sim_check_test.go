@@ -228,6 +228,15 @@ func (s *sim) checkBack(p *proc, op *operation) {
 	delete(s.back, p.intent.ID)
 }
 
+// checkAtOnce holds a rollback that needs no answer to sending its first call
+// within the second that its record has.
+func (s *sim) checkAtOnce(p *proc) {
+	if waited := s.now.Sub(p.asked); !p.asked.IsZero() && waited > time.Second && s.opt.freeze == 0 {
+		s.fail("a rollback to blue waits for nobody", "%s: its first call goes out after %v", p.name, waited)
+	}
+	p.asked = time.Time{}
+}
+
 // humanSince tells whether a dial is where a person put it since then.
 func (s *sim) humanSince(at time.Time) bool {
 	for _, w := range s.writers {
@@ -288,16 +297,20 @@ func (s *sim) checkStale(op *operation, raised time.Time) {
 }
 
 // checkRisen holds a portion of a retreat that raises the canary: only one that
-// was given up on may, beneath weights that are back or on their way, and while
-// its run still looks.
-func (s *sim) checkRisen(p *proc, gaveUp bool, from, to cutover.Percent) {
-	if !gaveUp {
+// was given up on may, or one that crossed the jump of another rollback, beneath
+// weights that are back or on their way, and while its run still looks.
+func (s *sim) checkRisen(p *proc, gaveUp, crossed bool, from, to cutover.Percent) {
+	if !gaveUp && !crossed {
 		s.fail("a portion of a retreat only falls", "%s: canary %v -> %v", p.name, from, to)
 	}
 	if p.exit == string(cutover.RolledBack) && !p.stopped {
 		s.fail("a rollback outlasts what was under way", "%s: a portion to %v lands after its end", p.name, to)
 	}
-	s.seen["residual: a portion that was given up on raises the canary"]++
+	if crossed {
+		s.seen["residual: a portion crosses another rollback and raises the canary"]++
+	} else {
+		s.seen["residual: a portion that was given up on raises the canary"]++
+	}
 	if s.truth().DNS > 0 {
 		s.seen["residual: of those, under users"]++
 	}

@@ -28,6 +28,8 @@ type options struct {
 	abandoned cutover.OnAbandoned // policy of who comes after a crash; "": asks for --resume
 	assent    float64             // chance that somebody approves what a gate keeps
 
+	toBlue, shaped float64 // chance that a rollback is told so
+
 	ambush float64 // chance that a rollback starts just as a write upward is sent
 
 	badAt       time.Time // when green turns bad; zero never

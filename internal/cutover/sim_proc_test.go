@@ -32,13 +32,16 @@ type proc struct {
 	calling     bool       // a request is under way, and nothing suspends the process
 	cut         bool       // a signal ended it
 	saving      bool       // it is a record
-	hurried     bool       // the call under way is given up after a second
+	hurryEnds   time.Time  // of a record that is given up on after a second; zero: of none
 	saves       int        // the number of its newest record
 	token       int64      // 0: none
 	driven      bool       // the driver runs
 	crashed     bool
 	followed    bool // another run was started in its place
 	retreats    bool
+	named       *cutover.Setting // where its operator said that it goes
+	asked       time.Time        // when its operator did
+	unlooked    bool             // it has yet to look for the first time
 	bake        bakeWatch
 	phaseAt     time.Time        // when it told the journal of its phase
 	lateTake    bool             // it asked for the lease after its last look was judged
@@ -161,8 +164,8 @@ func (p *proc) call(svc service, name string, effect func() error) error {
 func (p *proc) patience() time.Duration {
 	left := opTimeout
 	switch {
-	case p.hurried:
-		left = time.Second
+	case !p.hurryEnds.IsZero():
+		left = max(0, p.hurryEnds.Sub(p.sim.now))
 	case p.op != nil:
 		left = max(0, p.op.began.Add(opTimeout).Sub(p.sim.now))
 	}
@@ -300,8 +303,8 @@ func (p *proc) Judge(_ context.Context, _ time.Time, _ health.Sides) health.Asse
 func (p *proc) Save(_ context.Context, state cutover.State) error {
 	p.sim.checkIntent(p, state)
 	p.intent, p.saving = state, true
-	p.hurried = state.Phase == cutover.Retreating
-	defer func() { p.saving, p.hurried = false, false }()
+	defer p.hurry(state)()
+	defer func() { p.saving = false }()
 	p.saves++
 	by, table := stamp{p.token, p.saves}, &p.sim.table
 	done := p.sim.leases.begin(leaseOp{kind: saveLease, token: by.token})
@@ -321,6 +324,16 @@ func (p *proc) Save(_ context.Context, state cutover.State) error {
 	})
 	done(0, err)
 	return err
+}
+
+// hurry bounds the record of a retreat, of which the lease may be a part, until
+// what it returns is called.
+func (p *proc) hurry(state cutover.State) (rest func()) {
+	if state.Phase != cutover.Retreating || !p.hurryEnds.IsZero() {
+		return func() {}
+	}
+	p.hurryEnds = p.sim.now.Add(time.Second)
+	return func() { p.hurryEnds = time.Time{} }
 }
 
 // heed is a call whose answer may be that another run has taken the lease.

@@ -101,10 +101,13 @@ func (p *proc) prepare(ask cutover.Intent) (cutover.State, error) {
 }
 
 // rollback is one run of tapctl rollback.
-func rollback(p *proc) {
-	journal := &cutover.LateJournal{Open: func(context.Context) (cutover.Journal, error) {
-		return p, p.take("rollback", true)
-	}}
+func rollback(p *proc) { p.goBack(false) }
+
+// shapedRollback is one of tapctl rollback --shaped.
+func shapedRollback(p *proc) { p.goBack(true) }
+
+func (p *proc) goBack(shaped bool) {
+	journal := p.seizeLate()
 	_ = journal.Take(context.Background()) // a rollback goes on without
 	live, readErr := p.Read(context.Background())
 	newest, found, err := p.loadJournal()
@@ -112,17 +115,76 @@ func rollback(p *proc) {
 	if err != nil {
 		target, known = cutover.BlindTarget(live, readErr == nil)
 	}
-	plan := p.sim.opt.plan
-	plan.Steps, plan.Promote = nil, false
 	if known {
 		now := simClock{p}.Now()
-		p.drive(nil, journal, cutover.StartRetreat(p.name, target, plan, now).Behind(newest, now))
+		state := cutover.StartRetreat(p.name, target, p.planBack(shaped), now).Behind(newest, now)
+		if shaped && readErr == nil {
+			state.Want, state.Last = live, live
+		}
+		p.drive(nil, journal, state)
 	} else {
 		p.refuse(err) // a person names the target, or asks again
 	}
+	p.giveUp()
+}
+
+// toBlue is one run of tapctl rollback --to-blue: it asks nothing before its
+// first call, neither for the lease nor where the dials stand.
+func toBlue(p *proc) {
+	p.named = &cutover.Setting{Base: cutover.Forwarder}
+	p.unlooked, p.asked = true, p.sim.now
+	state := cutover.StartRetreat(p.name, *p.named, p.planBack(false), simClock{p}.Now())
+	p.drive(nil, p.seizeLate(), state.Behind(cutover.State{}, simClock{p}.Now()))
+	p.giveUp()
+}
+
+// wayBack is a rollback as somebody may type it in this world.
+func (s *sim) wayBack() func(*proc) {
+	switch {
+	case s.chance(s.opt.toBlue):
+		s.seen["rollbacks to blue"]++
+		return toBlue
+	case s.chance(s.opt.shaped):
+		return shapedRollback
+	default:
+		return rollback
+	}
+}
+
+func (p *proc) seizeLate() *lateJournal {
+	return &lateJournal{p, cutover.LateJournal{Open: func(context.Context) (cutover.Journal, error) {
+		return p, p.take("rollback", true)
+	}}}
+}
+
+// planBack: who types rollback means now, and takes portions only if asked for.
+func (p *proc) planBack(shaped bool) cutover.Plan {
+	plan := p.sim.opt.plan
+	plan.Steps, plan.Promote = nil, false
+	if !shaped {
+		plan.Shape = cutover.Shape{}
+	}
+	return plan
+}
+
+// giveUp lets go of a lease that a rollback was given.
+func (p *proc) giveUp() {
 	if p.token > 0 {
 		_ = p.extend("release", time.UnixMilli(0).UTC())
 	}
+}
+
+// lateJournal is the journal of a rollback: the lease that it may still need is
+// asked for within the time of the record.
+type lateJournal struct {
+	proc *proc
+	cutover.LateJournal
+}
+
+// Save implements cutover.Journal.
+func (j *lateJournal) Save(ctx context.Context, state cutover.State) error {
+	defer j.proc.hurry(state)()
+	return j.LateJournal.Save(ctx, state)
 }
 
 func (p *proc) refuse(err error) {
@@ -190,7 +252,7 @@ func (s *sim) schedule() {
 		s.after(when, func() { s.start(name, shift(ask)) })
 	}
 	for i, when := range s.opt.rollback {
-		s.after(when, func() { s.start(fmt.Sprintf("rollback-%d", i+1), rollback) })
+		s.after(when, func() { s.start(fmt.Sprintf("rollback-%d", i+1), s.wayBack()) })
 	}
 	for _, when := range s.opt.signal {
 		s.after(when, func() { s.procs[s.rng.IntN(len(s.procs))].signal() })
@@ -226,7 +288,7 @@ func (s *sim) restart() {
 			body = shift(cutover.Intent{Abandoned: s.opt.abandoned})
 		}
 		if s.chance(0.3) {
-			body = rollback
+			body = s.wayBack()
 		}
 		s.after(s.between(time.Second, s.opt.ttl+time.Minute), func() { s.start(name, body) })
 	}
@@ -255,9 +317,12 @@ func (s *sim) heal() {
 		}
 	}
 	newest, found, _ := s.table.load()
-	p := s.finish("last-rollback", rollback)
+	p := s.finish("last-rollback", s.wayBack())
+	if want := p.named; want != nil {
+		newest.Target, found = *want, true
+	}
 	if s.broken == nil && found && p.end.Target != newest.Target {
-		s.fail("a rollback goes where the journal says", "target %v, journal %v", p.end.Target, newest.Target)
+		s.fail("a rollback goes where the journal says, or who typed it", "target %v, want %v", p.end.Target, newest.Target)
 	}
 	if s.broken == nil && (p.exit != string(cutover.RolledBack) || !stands(s.truth(), p.end.Target) || s.table.state.Phase != cutover.RolledBack) {
 		s.fail("healed, a rollback ends at its target", "%s: %s, truth %v, target %v, journal %s", p.exit, p.end.Reason, s.truth(), p.end.Target, s.table.state.Phase)

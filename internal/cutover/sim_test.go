@@ -116,7 +116,7 @@ func reached(t *testing.T, total counts) {
 	for _, name := range []string{
 		"end: completed", "end: rolled_back", "end: held", "end: uncertain", "refused", "crashed", "suspended", "leapt", "signalled", "human",
 		"lost", "late", "stale", "throttled", "outage", "healed: completed", "healed: rolled_back",
-		"residual: canary of an older token",
+		"residual: canary of an older token", "rollbacks to blue",
 	} {
 		if total[name] < 20 {
 			t.Errorf("only %d times in all runs: %s", total[name], name)

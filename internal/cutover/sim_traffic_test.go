@@ -24,6 +24,10 @@ func readOf[T any](s *sim, h *history[T]) T {
 
 // Read implements cutover.Traffic.
 func (p *proc) Read(context.Context) (cutover.Setting, error) {
+	if p.unlooked {
+		p.unlooked = false
+		return cutover.Setting{}, errors.New("not asked for before the first call")
+	}
 	var got cutover.Setting
 	s := p.sim
 	var at time.Time
@@ -54,7 +58,7 @@ func (p *proc) begin(d dial, to cutover.Percent) func() {
 	p.op = &operation{proc: p, began: p.sim.now, dial: d, to: to, plan: p.intent, saw: p.saw, sawAt: p.sawAt}
 	p.sim.checkUpward(p, p.op)
 	if s := p.sim; !s.healed && len(s.procs) < mostProcs && s.chance(s.opt.ambush) {
-		s.after(s.between(0, 3*time.Second), func() { s.start(fmt.Sprintf("ambush-%d", len(s.procs)), rollback) })
+		s.after(s.between(0, 3*time.Second), func() { s.start(fmt.Sprintf("ambush-%d", len(s.procs)), s.wayBack()) })
 	}
 	return func() { p.op = nil }
 }
@@ -172,7 +176,8 @@ func (p *proc) portion(from, to cutover.Percent) (err error) {
 		s.fail("a fenced run turns nothing", "%s: portion to %v", p.name, to)
 	}
 	var read stage
-	if err := p.call(stageService, "get stage", func() error { read = readOf(s, &s.stage); return nil }); err != nil {
+	var readAt time.Time
+	if err := p.call(stageService, "get stage", func() error { read, readAt = readOf(s, &s.stage), s.now; return nil }); err != nil {
 		return err
 	}
 	if read.canary != from {
@@ -183,7 +188,8 @@ func (p *proc) portion(from, to cutover.Percent) (err error) {
 		if _, stale := s.table.raised[p.token+1]; stale {
 			s.seen["residual: a portion of an older token"]++
 		} else if w := s.writers[canaryDial]; to > st.canary && w.proc != nil {
-			s.checkRisen(p, gaveUp, st.canary, to)
+			crossed := w.proc != p && w.proc.retreats && w.at.After(readAt.Add(-s.opt.staleness))
+			s.checkRisen(p, gaveUp, crossed, st.canary, to)
 		}
 		st.canary = to
 		s.setStage(p, st)
@@ -259,6 +265,7 @@ func (p *proc) pointLive(from, to string, op *operation) error {
 // order that the seed draws.
 func (p *proc) Retreat(_ context.Context, to cutover.Setting) (change string, err error) {
 	p.retreats = true
+	p.sim.checkAtOnce(p)
 	if p.fenced {
 		p.sim.fail("a fenced run turns nothing", "%s: retreat to %v", p.name, to)
 	}
