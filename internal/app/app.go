@@ -285,3 +285,11 @@ func alarmRefs(t topology.Topology) []health.AlarmRef {
 	}
 	return refs
 }
+
+// openShift refuses what a shift under way forbids.
+func openShift(command string, s cutover.State) *Refused {
+	return &Refused{
+		Cause: fmt.Errorf("%s: shift %s is open (%s, %s)", command, s.ID, s.Phase, s.Last),
+		Next:  "tapctl shift --resume, or tapctl rollback",
+	}
+}

@@ -130,10 +130,7 @@ func (d *deployment) guard(ctx context.Context) (*awsapi.Held, error) {
 		return nil, err
 	}
 	if found && shift.Phase.Open() {
-		return nil, &Refused{
-			Cause: fmt.Errorf("deploy: shift %s is open (%s, %s)", shift.ID, shift.Phase, shift.Last),
-			Next:  "finish it with 'tapctl shift --resume', or go back with 'tapctl rollback'",
-		}
+		return nil, openShift("deploy", shift)
 	}
 	held, err := d.take(ctx, "deploy")
 	if err != nil {

@@ -150,7 +150,7 @@ func (a *App) refuseServing(ctx context.Context, top topology.Topology) error {
 		return err
 	}
 	if found && shift.Phase.Open() {
-		return &Refused{Cause: fmt.Errorf("destroy: shift %s is open (%s)", shift.ID, shift.Phase), Next: "tapctl shift --resume, or tapctl rollback"}
+		return openShift("destroy", shift)
 	}
 	for _, cell := range []topology.Cell{top.Source, top.Target} {
 		if cell.SetID == top.Source.SetID && (top.External != "" || top.Retired) {

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 
@@ -51,7 +50,7 @@ func (a *App) Promote(ctx context.Context, dryRun bool) (Report, error) {
 	target := cutover.TargetOf(live)
 	if found {
 		if last.Phase.Open() {
-			return Report{}, refused(errors.New("promote: a shift is open; finish it with 'tapctl shift --resume' or go back with 'tapctl rollback'"))
+			return Report{}, openShift("promote", last)
 		}
 		target = last.Target
 	}

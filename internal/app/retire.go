@@ -148,7 +148,7 @@ func (a *App) retireFacts(ctx context.Context, control *awsapi.Control, top topo
 		return facts, err
 	}
 	if facts.Found && facts.Shift.Phase.Open() {
-		return facts, &Refused{Cause: fmt.Errorf("retire: shift %s is open (%s)", facts.Shift.ID, facts.Shift.Phase), Next: "tapctl shift --resume, or tapctl rollback"}
+		return facts, openShift("retire", facts.Shift)
 	}
 	if facts.Live, err = awsapi.NewTraffic(a.Clients, top).Read(ctx); err != nil {
 		return facts, err

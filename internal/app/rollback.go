@@ -50,7 +50,9 @@ func (a *App) Rollback(ctx context.Context, ask RollbackAsk) (Report, error) {
 		return Report{}, err
 	}
 	if ask.DryRun {
-		return a.planRollback(ctx, traffic, ask)
+		look, cancel := a.untilStop(ctx, 0)
+		defer cancel()
+		return a.planRollback(look, traffic, ask)
 	}
 	var held *awsapi.Held
 	journal := &cutover.LateJournal{Open: func(ctx context.Context) (cutover.Journal, error) {

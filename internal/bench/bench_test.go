@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math"
@@ -20,7 +22,7 @@ var update = flag.Bool("update", false, "rewrite the golden file")
 
 func TestSameSeedsSameRows(t *testing.T) {
 	t.Parallel()
-	if diff := cmp.Diff(Compare(3, []int{100}), Compare(3, []int{100}), cmp.AllowUnexported(Row{})); diff != "" {
+	if diff := cmp.Diff(compared(t, 3, []int{100}), compared(t, 3, []int{100}), cmp.AllowUnexported(Row{})); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -62,10 +64,29 @@ func TestResidualEndsWithTheStragglers(t *testing.T) {
 	}
 }
 
+func compared(t *testing.T, seeds int, rates []int) []Row {
+	t.Helper()
+	rows, err := Compare(t.Context(), seeds, rates)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+// A signal ends the comparison within a release, and no half of a table is shown.
+func TestCompareEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if rows, err := Compare(ctx, 10_000, Rates); !errors.Is(err, context.Canceled) || rows != nil {
+		t.Errorf("%d rows, %v", len(rows), err)
+	}
+}
+
 // TestExpectedHarm holds the models to arithmetic that can be done by hand.
 func TestExpectedHarm(t *testing.T) {
 	t.Parallel()
-	rows := Compare(0, []int{1000, 10_000})
+	rows := compared(t, 0, []int{1000, 10_000})
 	for _, tt := range []struct {
 		policy, fault string
 		rps           int
@@ -159,7 +180,7 @@ func TestPredict(t *testing.T) {
 		if rps < 1 {
 			b.Most = 0.1 // a rehearsal's first step
 		}
-		return Predict(Fault("", rps, green), lags, b, SLO, 50)
+		return Predict(t.Context(), Fault("", rps, green), lags, b, SLO, 50)
 	}
 	// Forty requests a second of real time, under a clock sixty times as fast.
 	bad := play(40.0/60, 0.5)
@@ -169,14 +190,14 @@ func TestPredict(t *testing.T) {
 	// It is the table's own release.
 	want := &Row{}
 	own := Own()
-	want.fill(outcomes(own[len(own)-1], Fault("50%", 1000, 0.5), 50, &history{}), Fault("50%", 1000, 0.5))
+	want.fill(outcomes(t.Context(), own[len(own)-1], Fault("50%", 1000, 0.5), 50, &history{}), Fault("50%", 1000, 0.5))
 	if got := play(1000, 0.5); got.HarmedMean != want.HarmedMean || got.HarmedP95 != want.HarmedP95 || got.RestoreMedian != *want.RestoreS {
 		t.Errorf("forecast %+v, table %+v", got, want)
 	}
 	if well := play(100, BaseRate); well.Caught != 0 || well.HarmedMean != 0 || !math.IsNaN(well.RestoreMedian) {
 		t.Errorf("a healthy green: %+v", well)
 	}
-	if slow := Predict(Fault("", 100, 0.5), Lags{Telemetry: 60, Undo: 90}, ramp.Default(100, 151*time.Second), SLO, 50); slow.RestoreMedian < 150 {
+	if slow := Predict(t.Context(), Fault("", 100, 0.5), Lags{Telemetry: 60, Undo: 90}, ramp.Default(100, 151*time.Second), SLO, 50); slow.RestoreMedian < 150 {
 		t.Errorf("a loop of 151 s restored after %v", slow.RestoreMedian)
 	}
 }
@@ -222,7 +243,7 @@ func TestExposedAreThoseWhoMetTheFault(t *testing.T) {
 // TestTargetsCanMiss spoils a good table one promise at a time.
 func TestTargetsCanMiss(t *testing.T) {
 	t.Parallel()
-	good := Compare(0, []int{1000})
+	good := compared(t, 0, []int{1000})
 	for i := range good {
 		if good[i].Policy == Ours || good[i].Policy == oursFast {
 			good[i].FalseUpper = 0.0015 // as 2,000 releases would show
@@ -270,7 +291,7 @@ func TestTargetsCanMiss(t *testing.T) {
 func TestTheLateTargetCanMiss(t *testing.T) {
 	t.Parallel()
 	for seconds, want := range map[float64]bool{30: true, 31: false} {
-		rows := Compare(0, []int{1000})
+		rows := compared(t, 0, []int{1000})
 		results(rows).row(Ours, lateOne, 1000).RestoreS = &seconds
 		for _, target := range Targets(rows) {
 			if strings.HasPrefix(target.Name, "T7") && (target.Pass != want || (target.Why == "") != want) {
@@ -285,7 +306,7 @@ func TestTheLateTargetCanMiss(t *testing.T) {
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
-	rows := Compare(0, Rates)
+	rows := compared(t, 0, Rates)
 	for _, table := range Tables(rows) {
 		for _, part := range table.Text() {
 			fmt.Fprintf(&b, "# %d requests a second\n", table.RPS)

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"math"
 	"slices"
 
@@ -21,8 +22,8 @@ type Forecast struct {
 // the fault is invisible to probes. The rate may be a fraction of a request a
 // second: forty real ones under a clock that runs sixty times faster are 0.67.
 // budget.Rate must be the world's, slo is the rate that evidence.slo tolerates.
-// Seeds below 1 count as 1.
-func Predict(w World, lags Lags, budget ramp.Budget, slo float64, seeds int) Forecast {
+// Seeds below 1 count as 1. Where ctx ends it, it is of fewer releases.
+func Predict(ctx context.Context, w World, lags Lags, budget ramp.Budget, slo float64, seeds int) Forecast {
 	p := Policy{
 		Name: Ours, Undo: Actuator{Lag: lags.Undo}, Own: true, tick: 1, compares: true,
 		start: startBudget(style{slo: slo, lastBake: LastBake, hold: HoldTimeout}, func(World) Lags { return lags }, func(World) ramp.Budget { return budget }),
@@ -30,7 +31,7 @@ func Predict(w World, lags Lags, budget ramp.Budget, slo float64, seeds int) For
 	seeds = max(seeds, 1)
 	f := Forecast{Seeds: seeds}
 	var harmed, restores, detects []float64
-	for _, o := range outcomes(p, w, seeds, &history{}) {
+	for _, o := range outcomes(ctx, p, w, seeds, &history{}) {
 		harmed = append(harmed, o.harmed)
 		f.HarmedMean += o.harmed / float64(seeds)
 		if !math.IsNaN(o.restore) {

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"math"
 	"runtime"
 	"sync"
@@ -49,8 +50,9 @@ type job struct {
 }
 
 // Compare plays every policy in every world, with the same seeds for each.
-// seeds 0 plays expectations instead: one run, no randomness.
-func Compare(seeds int, rates []int) []Row {
+// seeds 0 plays expectations instead: one run, no randomness. It fails only
+// where ctx ends it.
+func Compare(ctx context.Context, seeds int, rates []int) ([]Row, error) {
 	var jobs []job
 	var rows []*Row
 	for _, rps := range rates {
@@ -69,36 +71,45 @@ func Compare(seeds int, rates []int) []Row {
 			}
 		}
 	}
-	play(jobs)
-	return relate(rows)
+	play(ctx, jobs)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return relate(rows), nil
 }
 
-// play fills the rows, on every processor.
-func play(jobs []job) {
+// play fills the rows, on every processor, until ctx ends.
+func play(ctx context.Context, jobs []job) {
 	queue := make(chan job)
 	var workers sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
 			scratch := &history{sums: make([]counts, 0, longest+settling)}
 			for j := range queue {
-				j.row.fill(outcomes(j.policy, j.world, j.seeds, scratch), j.world)
+				j.row.fill(outcomes(ctx, j.policy, j.world, j.seeds, scratch), j.world)
 				j.row.Seeds = j.seeds
 			}
 		})
 	}
 	for _, j := range jobs {
-		queue <- j
+		select {
+		case queue <- j:
+		case <-ctx.Done():
+		}
 	}
 	close(queue)
 	workers.Wait()
 }
 
-func outcomes(p Policy, w World, seeds int, scratch *history) []outcome {
+func outcomes(ctx context.Context, p Policy, w World, seeds int, scratch *history) []outcome {
 	if seeds == 0 {
 		return []outcome{release(p, w, &dice{}, scratch)}
 	}
 	all := make([]outcome, 0, seeds)
 	for seed := range seeds {
+		if ctx.Err() != nil {
+			break
+		}
 		all = append(all, release(p, w, newDice(uint64(seed)), scratch))
 	}
 	return all

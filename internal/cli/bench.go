@@ -36,7 +36,10 @@ held against the rows.`,
 				}
 			}
 			began := (clock.Real{}).Now()
-			rows := bench.Compare(seeds, rates)
+			rows, err := bench.Compare(cmd.Context(), seeds, rates)
+			if err != nil {
+				return err
+			}
 			if svg != "" {
 				if err := os.WriteFile(svg, bench.SVG(rows), 0o644); err != nil {
 					return fmt.Errorf("write the plot: %w", err)

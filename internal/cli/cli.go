@@ -67,6 +67,11 @@ type command struct {
 // Main runs the command line and returns the exit code.
 func Main(ctx context.Context, args []string, io IO) int {
 	c := &command{IO: io, state: defaultState, keepEvents: &sync.Once{}}
+	if io.In != nil {
+		c.In = &untilSignal{io.In, io.Stop}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	root := c.root()
 	root.SetArgs(args)
 	root.SetOut(io.Out)
@@ -152,8 +157,18 @@ func (c *command) prepare(cmd *cobra.Command, _ []string) error {
 		return &usageError{cmd.CommandPath(), fmt.Errorf("--log %q: want one of %v", c.log, report.Formats)}
 	}
 	c.reporter = report.New(format, c.Err, c.Env("NO_COLOR") == "")
+	if cmd.Annotations[ownSignals] == "" {
+		ctx, _ := c.untilStopped(cmd.Context()) //nolint // its parent ends with Main
+		cmd.SetContext(ctx)
+	}
 	return nil
 }
+
+// ownSignals marks the commands that turn dials: a signal is for their driver
+// to answer, and ends none of their calls by itself.
+const ownSignals = "own-signals"
+
+func turnsDials() map[string]string { return map[string]string{ownSignals: "yes"} }
 
 // usageError is a command line that cannot be understood.
 type usageError struct {
@@ -200,10 +215,10 @@ func hintOf(err error) string {
 // fail prints one error, its hint, and for -o json the same as an object.
 func (c *command) fail(cmd *cobra.Command, err error) int {
 	code := exitCodeOf(err)
-	if c.interrupted() && code == exitUnexpected {
+	hint := hintOf(err)
+	if c.interrupted() && (code == exitUnexpected || code == exitRefused && errors.Is(err, context.Canceled)) {
 		code = c.signalCode()
 	}
-	hint := hintOf(err)
 	switch {
 	case hint != "":
 	case code == exitUsage:
@@ -239,6 +254,36 @@ func (c *command) signalCode() int {
 		return exitTerminated
 	}
 	return exitInterrupt
+}
+
+// untilSignal is a reader that a signal ends: who is asked may have gone.
+type untilSignal struct {
+	io.Reader
+	stop <-chan struct{}
+}
+
+// errSignal is what a read ends with that a signal ended.
+var errSignal = fmt.Errorf("signal received: %w", context.Canceled)
+
+// Read implements io.Reader. A read that a signal ended stays behind, with a
+// buffer of its own, until the process ends.
+func (r *untilSignal) Read(into []byte) (int, error) {
+	type result struct {
+		read []byte
+		err  error
+	}
+	results := make(chan result, 1)
+	go func() {
+		own := make([]byte, len(into))
+		n, err := r.Reader.Read(own)
+		results <- result{own[:n], err}
+	}()
+	select {
+	case got := <-results:
+		return copy(into, got.read), got.err
+	case <-r.stop:
+		return 0, errSignal
+	}
 }
 
 // json prints the one object of -o json.

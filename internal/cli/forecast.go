@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"math"
 
@@ -14,7 +15,7 @@ import (
 // is played; configure lays the scenario's keys over it.
 func model(configure func(over map[string]any) (config.Config, error)) rehearse.Model {
 	const releases = 200
-	return func(s rehearse.Scenario, rate float64) (rehearse.Forecast, error) {
+	return func(ctx context.Context, s rehearse.Scenario, rate float64) (rehearse.Forecast, error) {
 		cfg, err := configure(s.Config)
 		if err != nil {
 			return rehearse.Forecast{}, err
@@ -22,7 +23,7 @@ func model(configure func(over map[string]any) (config.Config, error)) rehearse.
 		lags := bench.OurLags(rate)
 		budget := ramp.Default(rate, lags.Latency())
 		budget.Harm, budget.Tolerated = cfg.Shift.HarmBudget, cfg.Evidence.ToleratedRatio
-		f := bench.Predict(worldOf(s, rate), lags, budget, cfg.Evidence.SLO, releases)
+		f := bench.Predict(ctx, worldOf(s, rate), lags, budget, cfg.Evidence.SLO, releases)
 		forecast := rehearse.Forecast{Rate: rate, HarmedMean: f.HarmedMean, HarmedP95: f.HarmedP95, SentBack: f.Caught}
 		if !math.IsNaN(f.RestoreMedian) {
 			forecast.RestoreS = &f.RestoreMedian

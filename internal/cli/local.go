@@ -175,6 +175,9 @@ func (c *command) findLocal(ctx context.Context) (localaws.Env, error) {
 			}
 		}
 		if (clock.Real{}).Sleep(ctx, 100*time.Millisecond) != nil {
+			if c.interrupted() {
+				return localaws.Env{}, errSignal
+			}
 			return localaws.Env{}, &app.Refused{Cause: fmt.Errorf("no embedded AWS answers in this directory (waited %v)", localWait), Next: "tapctl local up &"}
 		}
 	}

@@ -13,8 +13,9 @@ import (
 func (c *command) rollbackCommand() *cobra.Command {
 	var ask app.RollbackAsk
 	cmd := &cobra.Command{
-		Use:   "rollback",
-		Short: "Send traffic back now; waits for no lock and needs no Pulumi",
+		Use:         "rollback",
+		Annotations: turnsDials(),
+		Short:       "Send traffic back now; waits for no lock and needs no Pulumi",
 		Long: `rollback sends canary and weights back at once: in a migration every user to
 blue, wherever the last shift began, and in a release to the version that was
 live before it, the entrance staying where it is. It needs credentials and the topology: from either region's control table,
@@ -69,8 +70,9 @@ func targetFits(cmd *cobra.Command, ask app.RollbackAsk) error {
 func (c *command) promoteCommand() *cobra.Command {
 	var dryRun bool
 	cmd := &cobra.Command{
-		Use:   "promote",
-		Short: "Make green's candidate live once every user is on it",
+		Use:         "promote",
+		Annotations: turnsDials(),
+		Short:       "Make green's candidate live once every user is on it",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a, err := c.ready(cmd.Context())
 			if err != nil {

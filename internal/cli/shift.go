@@ -15,8 +15,9 @@ func (c *command) shiftCommand() *cobra.Command {
 	var ask app.ShiftAsk
 	var via string
 	cmd := &cobra.Command{
-		Use:   "shift",
-		Short: "Move traffic to green step by step, watching; go back when it is unhealthy",
+		Use:         "shift",
+		Annotations: turnsDials(),
+		Short:       "Move traffic to green step by step, watching; go back when it is unhealthy",
 		Long: `shift probes green's candidate, moves the dials from where they stand to --to
 percent, waits for Route 53 and for resolvers, watches alarms, green's requests
 and its own probes for --bake, and goes on only while the verdict is healthy. A

@@ -32,7 +32,7 @@ type Saboteur interface {
 
 // Model says what to expect of a scenario that has no NoModel, at a rate, in
 // requests a second of the clock.
-type Model func(s Scenario, rate float64) (Forecast, error)
+type Model func(ctx context.Context, s Scenario, rate float64) (Forecast, error)
 
 // Plan is what a rehearsal does.
 type Plan struct {
@@ -131,7 +131,7 @@ func (s Stage) play(ctx context.Context, scenario Scenario, plan Plan) (Score, e
 	calls = s.Operator.APICalls() - calls
 	var expected *Forecast
 	if scenario.NoModel == "" && plan.Model != nil {
-		f, err := plan.Model(scenario, float64(len(requests))/s.Clock.Now().Sub(began).Seconds())
+		f, err := plan.Model(ctx, scenario, float64(len(requests))/s.Clock.Now().Sub(began).Seconds())
 		if err != nil {
 			return Score{}, err
 		}
