@@ -38,12 +38,12 @@ func (a *App) inTime(ctx context.Context, s cutover.State) error {
 		command = "tapctl shift --resume"
 	}
 	now := a.Clock.Now()
-	why := s.Plan.Outlives(step, now, a.until(ctx))
+	why := s.Outlives(now, a.until(ctx))
 	if why == "" {
 		return nil
 	}
 	spent := max(0, now.Sub(a.Started))
-	enough, whole := wholeMinutes(spent+s.Plan.Needs(step)), wholeMinutes(spent+s.Plan.AllNeed(step))
+	enough, whole := wholeMinutes(spent+s.Needs()), wholeMinutes(spent+max(s.Needs(), s.Plan.AllNeed(step)))
 	next := command + ", with shift.job_timeout and credentials of " + enough
 	if whole != enough {
 		next += ", or of " + whole + " for the whole plan in one run"

@@ -54,6 +54,8 @@ func Admit(newest State, found bool, ask Intent, now time.Time) (s State, resume
 		return s, true, nil
 	case open && newest.Phase == Uncertain:
 		return s, false, &NotAdmitted{fmt.Sprintf("shift %s ended uncertain: %s", newest.ID, newest.Reason), "tapctl status, then tapctl rollback"}
+	case open && newest.Frozen && !ask.Resume:
+		return s, false, &NotAdmitted{fmt.Sprintf("shift %s is held: %s", newest.ID, newest.Reason), "tapctl shift --resume, once a person has decided so, or tapctl rollback"}
 	case open && !ask.Resume && !ask.Once:
 		return s, false, &NotAdmitted{fmt.Sprintf("shift %s is open (%s, %s)", newest.ID, newest.Phase, newest.Last), "tapctl shift --resume, or tapctl rollback"}
 	case open:
@@ -94,10 +96,12 @@ func revert(s State, now time.Time) State {
 }
 
 // RetreatTarget is where a rollback by hand goes: where the newest shift said,
-// and where there never was one (found is false) where the mode says. Blue is
-// the last resort.
+// the one before if that ended without turning anything, and where there never
+// was one (found is false) where the mode says. Blue is the last resort.
 func RetreatTarget(newest State, found bool, live Setting, liveKnown bool) Setting {
 	switch {
+	case found && newest.Phase == RolledBack && !newest.Touched && newest.Prior != nil:
+		return *newest.Prior
 	case found:
 		return newest.Target
 	case liveKnown:

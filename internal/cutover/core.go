@@ -189,6 +189,13 @@ func turn(s State, o Observation) (State, []Action) {
 	if s.unproven(o) {
 		return awaitVerdict(s, o)
 	}
+	if resumed := s.Touched && s.Tries == 0 && !s.DialsAt.IsZero(); resumed {
+		// Green may have been waited for since the run asked for its time.
+		if why := s.Plan.Outlives(s.Step, o.Now, o.Until); why != "" {
+			s.Want = s.Last
+			return pause(s, o, Turning, "healthy, but the step is not begun: "+why)
+		}
+	}
 	if s.Tries >= s.Plan.WriteTries {
 		return retreat(s, o, fmt.Sprintf("the dials did not follow after %d tries: %s", s.Tries, o.Write.Error))
 	}
@@ -261,7 +268,10 @@ func bake(s State, o Observation) (State, []Action) {
 func awaitVerdict(s State, o Observation) (State, []Action) {
 	if o.Now.Before(o.Health.Due()) {
 		s.UnknownSince = time.Time{}
-		return creditWatched(s, o), []Action{Wait{s.Plan.Poll}}
+		if s.Phase != Gated { // whose time is the gate's, watched or not
+			s = creditWatched(s, o)
+		}
+		return s, []Action{Wait{s.Plan.Poll}}
 	}
 	if s.Plan.HoldUnknown && !s.UnknownSince.IsZero() && o.Now.Sub(s.UnknownSince) > s.Plan.HoldTimeout {
 		return pause(s, o, s.Phase, fmt.Sprintf("no verdict for %v, and the policy is to hold: %s", s.Plan.HoldTimeout, o.Health.Reason()))
@@ -313,9 +323,11 @@ func creditWatched(s State, o Observation) State {
 
 // unwatched is by how much the time since the last look exceeds a usual pause.
 func unwatched(s State, o Observation) time.Duration {
-	usual := max(longestPauses*s.Plan.Poll, time.Minute)
-	return max(0, o.Now.Sub(s.WatchedAt)-usual)
+	return max(0, o.Now.Sub(s.WatchedAt)-s.Plan.usualPause())
 }
+
+// usualPause is the longest pause between two looks that still count as watching.
+func (p Plan) usualPause() time.Duration { return max(longestPauses*p.Poll, time.Minute) }
 
 // longestPauses is how many polls may pass between two looks that still count
 // as watching.
@@ -324,6 +336,7 @@ const longestPauses = 4
 // Resume takes up a shift that was held or whose runner died: the step begins
 // anew, so that its evidence is its own.
 func Resume(s State, now time.Time) State {
+	s.Frozen = false
 	if s.Phase == Held {
 		s.Ended = time.Time{}
 		s.Phase, s.HeldIn = s.HeldIn, ""
@@ -400,6 +413,7 @@ func hold(s State, o Observation, reason string) (State, []Action) {
 // the policy is to freeze, only a signal begins it.
 func retreat(s State, o Observation, reason string) (State, []Action) {
 	if s.Plan.Freeze && !o.Stop {
+		s.Frozen = true
 		return pause(s, o, s.Phase, "frozen, as on_incident says; a person decides: "+reason)
 	}
 	if s.Last.DNS != s.Target.DNS || s.Want.DNS != s.Target.DNS || !o.LiveKnown {

@@ -117,8 +117,11 @@ type Ports struct {
 // A retreat is recorded before it is sent, but it waits for the record no
 // longer than recordTimeout: losing the control table never stops one. What was
 // not recorded by then is tried again after the call, for recordAgain.
+// The table is asked within tableTimeout, of its own: a CloudWatch that hangs
+// must not make the lease look lost, nor let it expire.
 const (
 	callTimeout    = 30 * time.Second
+	tableTimeout   = 10 * time.Second
 	recordTimeout  = time.Second
 	recordAgain    = 5 * time.Second
 	retreatTimeout = 60 * time.Second
@@ -213,10 +216,12 @@ func (r *run) observe(ctx context.Context) Observation {
 	} else {
 		o.Health = health.Assessment{Verdict: health.Unknown}
 	}
-	r.beat(call)
+	r.beat(ctx)
 	o.Fenced, o.Journal = r.fenced, r.journal
 	if r.state.Phase == Gated && r.Gates != nil && o.Journal == "" {
-		approval, err := r.Gates.ApprovedBy(call, r.state.ID, r.state.Step+1)
+		ask, cancel := r.bounded(ctx, tableTimeout, r.grace(0))
+		approval, err := r.Gates.ApprovedBy(ask, r.state.ID, r.state.Step+1)
+		cancel()
 		if o.Approval = approval; err != nil {
 			o.Journal = err.Error()
 		}
@@ -247,7 +252,9 @@ func (r *run) beat(ctx context.Context) {
 		return
 	}
 	r.beatAt = r.Clock.Now()
-	r.noteJournal(r.Journal.Beat(ctx))
+	call, cancel := r.bounded(ctx, tableTimeout, r.grace(0))
+	defer cancel()
+	r.noteJournal(r.Journal.Beat(call))
 }
 
 // noteJournal keeps what the journal said. Losing it is for Next to judge; a

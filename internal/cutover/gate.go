@@ -100,9 +100,10 @@ func awaitApproval(s State, o Observation) (State, []Action) {
 	case waits && s.ends(o):
 		return pause(s, o, Gated, "this run ends soon; "+gate.waits(s.PhaseAt))
 	case waits:
+		s.UnknownSince = time.Time{} // no verdict is asked for, and all else was just read
 		return s, []Action{Wait{s.Plan.Poll}}
 	case o.Health.Verdict != health.Healthy:
-		return hold(s, o, o.Health.Reason())
+		return awaitVerdict(s, o)
 	}
 	s.UnknownSince = time.Time{}
 	s.Approved = append(s.Approved[:len(s.Approved):len(s.Approved)], Approval{gate.Step, o.Approval.By, o.Approval.At})

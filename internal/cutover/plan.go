@@ -220,8 +220,14 @@ const remembered = time.Hour
 // Behind is a new shift or rollback that waits, as for its own, for the DNS
 // change that the run before it left on its way: a retreat at a signal waits for
 // nothing. One whose name was lost is awaited from the end on, like any other,
-// but not by a rollback: it would wait for what may never have been sent.
+// but not by a rollback: it would wait for what may never have been sent. It
+// remembers what a rollback had to undo until now. newest is zero where there
+// was no run before.
 func (s State) Behind(newest State, now time.Time) State {
+	if newest.ID != "" {
+		prior := RetreatTarget(newest, true, Setting{}, false)
+		s.Prior = &prior
+	}
 	patience := remembered
 	if newest.Change == "" {
 		patience = s.Plan.SyncTimeout
@@ -332,9 +338,33 @@ func (p Plan) Needs(step int) time.Duration {
 func (p Plan) EachNeeds(from int) time.Duration {
 	var most time.Duration
 	for step := from; step < p.end(); step++ {
-		most = max(most, p.Needs(step))
+		needs := p.Needs(step)
+		if step == len(p.Steps) {
+			needs = p.needsToPromote()
+		}
+		most = max(most, needs)
 	}
 	return most
+}
+
+// needsToPromote is Needs of the promotion in a run of its own: it sees the last
+// step well anew before, which takes the looks between its phases as well.
+func (p Plan) needsToPromote() time.Duration {
+	return p.lasts(len(p.Steps)-1) + p.usualPause() + p.Needs(len(p.Steps))
+}
+
+// Needs is the longest time that the run which takes up the state needs to bring
+// it on, and back.
+func (s State) Needs() time.Duration {
+	last := len(s.Plan.Steps) - 1
+	switch {
+	case s.Phase == Promoting || s.Phase == Confirming:
+		return s.Plan.Needs(last + 1)
+	case s.Plan.Promote && s.Step == last && s.Touched && s.Last.Dials == s.Plan.Steps[last]:
+		return max(s.Plan.Needs(last), s.Plan.needsToPromote()) // nothing is left to turn but the promotion
+	default:
+		return s.Plan.Needs(s.Step)
+	}
 }
 
 // AllNeed is the time a run must have to begin all of them, where no wait is
@@ -365,10 +395,17 @@ func (s State) ends(o Observation) bool {
 
 // Outlives says why this step would end after until, or "".
 func (p Plan) Outlives(step int, now, until time.Time) string {
-	if until.IsZero() || !now.Add(p.Needs(step)).After(until) {
+	return outlives(p.Needs(step), now, until)
+}
+
+// Outlives says why what the state needs next would end after until, or "".
+func (s State) Outlives(now, until time.Time) string { return outlives(s.Needs(), now, until) }
+
+func outlives(needs time.Duration, now, until time.Time) string {
+	if until.IsZero() || !now.Add(needs).After(until) {
 		return ""
 	}
-	return fmt.Sprintf("a step and the way back from it may take %v, and this run can act for %v only", p.Needs(step), max(0, until.Sub(now)).Round(time.Second))
+	return fmt.Sprintf("a step and the way back from it may take %v, and this run can act for %v only", needs, max(0, until.Sub(now)).Round(time.Second))
 }
 
 // StartPromote is the state of a promotion by hand, of dials that already

@@ -318,11 +318,16 @@ func (s *sim) heal() {
 	}
 	newest, found, _ := s.table.load()
 	p := s.finish("last-rollback", s.wayBack())
-	if want := p.named; want != nil {
-		newest.Target, found = *want, true
+	want := newest.Target
+	if newest.Prior != nil && newest.Phase == cutover.RolledBack && !newest.Touched {
+		s.seen["undoes the shift before"]++
+		want = *newest.Prior
 	}
-	if s.broken == nil && found && p.end.Target != newest.Target {
-		s.fail("a rollback goes where the journal says, or who typed it", "target %v, want %v", p.end.Target, newest.Target)
+	if p.named != nil {
+		want, found = *p.named, true
+	}
+	if s.broken == nil && found && p.end.Target != want {
+		s.fail("a rollback goes where the journal says, or who typed it", "target %v, want %v", p.end.Target, want)
 	}
 	if s.broken == nil && (p.exit != string(cutover.RolledBack) || !stands(s.truth(), p.end.Target) || s.table.state.Phase != cutover.RolledBack) {
 		s.fail("healed, a rollback ends at its target", "%s: %s, truth %v, target %v, journal %s", p.exit, p.end.Reason, s.truth(), p.end.Target, s.table.state.Phase)

@@ -185,6 +185,11 @@ type State struct {
 	PortionAt time.Time `json:"portion_at,omitzero"`
 	// HeldIn is the phase that a held shift goes on from.
 	HeldIn Phase `json:"held_in,omitempty"`
+	// Frozen is set where on_incident held it: no tick of a cron goes on.
+	Frozen bool `json:"frozen,omitempty"`
+	// Prior is the target of the shift before, nil where none is known: a shift
+	// that turned nothing leaves a rollback what it had to undo.
+	Prior *Setting `json:"prior,omitempty"`
 	// WatchedAt is the last look of this phase that counted: in a bake, one
 	// with a healthy verdict.
 	WatchedAt time.Time `json:"watched_at,omitzero"`
