@@ -210,7 +210,7 @@ func (a *App) takeUp(ctx context.Context, top topology.Topology, state cutover.S
 	if state.Phase == cutover.Retreating {
 		verb = "reverting"
 	}
-	a.say(cutover.EventPlan, "%s shift %s at step %d of %d", verb, state.ID, state.Step+1, len(state.Plan.Steps))
+	a.say(cutover.EventPlan, "%s shift %s, by the plan it began with, at step %d of %d", verb, state.ID, state.Step+1, len(state.Plan.Steps))
 	if !state.Plan.Paced || state.Phase == cutover.Retreating {
 		return state, nil, nil
 	}

@@ -60,6 +60,7 @@ type command struct {
 	state      string // folder of what runs leave
 	reporter   *report.Reporter
 	keepEvents *sync.Once
+	typed      []string // the flags of this command line, without their twins
 	run        string // the owner of this process's run, "" before there is one
 	code       int
 }
@@ -135,6 +136,9 @@ func noArgs(cmd *cobra.Command) {
 func (c *command) prepare(cmd *cobra.Command, _ []string) error {
 	var problem error
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if f.Changed {
+			c.typed = append(c.typed, f.Name)
+		}
 		name := config.EnvPrefix + "_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		value := c.Env(name)
 		if f.Changed || value == "" || problem != nil {

@@ -33,6 +33,9 @@ of steps and pauses. 'tapctl plan' shows what each would do.`,
 			if err := viaOf(cmd, via, &ask); err != nil {
 				return err
 			}
+			if err := c.resumesAsBegun(cmd, ask); err != nil {
+				return err
+			}
 			return c.shift(cmd, ask)
 		},
 	}
@@ -46,6 +49,22 @@ of steps and pauses. 'tapctl plan' shows what each would do.`,
 	flags.BoolVar(&ask.Resume, "resume", false, "take up the shift that is open")
 	flags.BoolVar(&ask.DryRun, "dry-run", false, "show the steps")
 	return cmd
+}
+
+// resumesAsBegun refuses flags that a resumed shift has no use for: it goes on by
+// the plan and the policies that it began with.
+func (c *command) resumesAsBegun(cmd *cobra.Command, ask app.ShiftAsk) error {
+	if !ask.Resume {
+		return nil
+	}
+	for _, name := range c.typed {
+		if slices.Contains([]string{
+			"plan", "step", "to", "bake", "max-exposure", "harm-budget", "approve", "via", "no-promote", "on-signal", "on-incident", "on-inconclusive",
+		}, name) {
+			return &usageError{cmd.CommandPath(), fmt.Errorf("--%s with --resume: a shift goes on by the plan and the policies that it began with; 'tapctl rollback' and a new shift change them", name)}
+		}
+	}
+	return nil
 }
 
 // planFlags are what shapes the plan of a shift.
