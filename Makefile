@@ -52,7 +52,7 @@ test: build ## every test
 	$(GO) test -timeout 20m ./internal/kill # alone: no user of it may fail, and a busy machine fails users
 
 .PHONY: race
-race: functions ## the tests of what runs concurrently, under the race detector
+race: functions ## the tests of what decides and of what serves, under the race detector
 	$(GO) test -race -timeout 15m ./internal/clock/... ./internal/cutover/... ./internal/health/... ./internal/rehearse/... \
 		./internal/localaws/{fault,wire,cloudwatch,dynamodb,iam,kms,acm,logs,lambda,apigateway,route53,s3}/... ./function/...
 
@@ -79,7 +79,7 @@ vuln: ## known vulnerabilities of what is called (needs the network)
 	$(GO) tool -modfile=tools/lint/go.mod govulncheck ./...
 
 .PHONY: check
-check: lint test race ## what CI runs
+check: lint test race demo ## what CI runs
 
 .PHONY: clean
 clean: ## remove what was built and what runs left

@@ -1,4 +1,4 @@
-// Package app is the use-cases: deploy, shift, promote, rollback, status.
+// Package app is the use-cases, a file for each: deploy, shift, rollback, retire.
 // Plain functions over the adapters; no flags and no printing.
 package app
 
@@ -136,8 +136,8 @@ func (a *App) release(ctx context.Context, held *awsapi.Held) {
 	}
 }
 
-// briefly is a context for such questions. A region that does not answer is what
-// a rollback flees from: it goes back without the answer.
+// briefly is a context for what a rollback asks before its first call. A region
+// that does not answer is what it flees from: it goes back without the answer.
 func (a *App) briefly(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, a.patience())
 }

@@ -38,7 +38,7 @@ type RetireFacts struct {
 	MaxRequests   int
 }
 
-// RetireGates decides whether blue may go (aws-semantics 11.4): pure.
+// RetireGates decides whether blue may go: pure.
 func RetireGates(f RetireFacts) []Gate {
 	gates := []Gate{
 		{Name: "promoted", OK: f.Live.Base == cutover.Live && f.Live.Canary == 0, Detail: f.Live.String(), Next: "tapctl promote"},

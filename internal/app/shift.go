@@ -275,7 +275,7 @@ func nothingToDo(live cutover.Setting) Report {
 }
 
 // alarmsAtStart applies on_alarm_at_start: a shift that begins under a red
-// alarm would go back at once, or, worse, be told apart from nothing. One that
+// alarm would go back at once, or could not tell its own fault from what was there. One that
 // was begun before is not refused but judged: users are on green, and a red
 // alarm sends them back. A release begins on a stage that is busy, whose alarms
 // count what live fails.

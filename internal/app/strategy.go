@@ -13,7 +13,7 @@ import (
 	"github.com/tapctl/tapctl/internal/topology"
 )
 
-// What the design assumes of AWS until it is measured: how long after a
+// What is assumed of AWS until it is measured (docs/assumptions.md): how long after a
 // request its line of the access log can be read, and how long a stage's
 // update takes to reach its users.
 const (

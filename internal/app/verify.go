@@ -104,7 +104,7 @@ func (v *verification) groups() []group {
 	}
 }
 
-// Verify looks at everything a shift depends on (aws-semantics 11.1). Neither
+// Verify looks at everything a shift depends on. Neither
 // infrastructure nor traffic is changed; an item of the control table and an
 // object of each bucket are written, seen replicated and deleted. Its error is
 // of what keeps it from looking at all, its report of what it saw.

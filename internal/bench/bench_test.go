@@ -98,7 +98,7 @@ func TestExpectedHarm(t *testing.T) {
 		{codeDeployLinear, "100%", 1000, 26_000, 33_000},
 		// Two looks at 10 percent.
 		{flaggerDefault, "100%", 1000, 11_900, 12_200},
-		// The growth of the harm law, detection.md 4.1.
+		// The growth of the harm law.
 		{"geometric, e-process on logs", "100%", 1000, 90, 135},
 		{Ours, "100%", 1000, 4.4, 8}, {Ours, "50%", 1000, 2, 8}, {Ours, "5%", 1000, 1, 8},
 		{Ours, "100%", 10_000, 4.4, 8},

@@ -78,7 +78,7 @@ func (t results) rates() []int {
 // gross are the faults that the harm targets speak of.
 var gross = []string{"5%", "50%", "100%"}
 
-// Targets are the promises of docs/detection.md, section 6 of the design, as
+// Targets are the promises of docs/detection.md, as
 // far as the rows cover them.
 func Targets(rows []Row) []Target {
 	t := results(rows)

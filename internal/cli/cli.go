@@ -61,7 +61,7 @@ type command struct {
 	reporter   *report.Reporter
 	keepEvents *sync.Once
 	typed      []string // the flags of this command line, without their twins
-	run        string // the owner of this process's run, "" before there is one
+	run        string   // the owner of this process's run, "" before there is one
 	code       int
 }
 
@@ -94,7 +94,10 @@ func (c *command) root() *cobra.Command {
 		Long: `tapctl moves a live serverless application from one AWS region (blue) to
 another (green), or to a new version, without downtime: it deploys green, steps
 the Route 53 weights and the API Gateway canary while it watches CloudWatch
-alarms, and goes back on its own when one fires.`,
+alarms, and goes back on its own when one fires.
+
+Every flag can be given as a variable: TAPCTL_STEP is --step, and a flag that
+is typed wins. So can every key of the configuration: TAPCTL_SHIFT_BAKE.`,
 		SilenceUsage: true, SilenceErrors: true,
 		PersistentPreRunE: c.prepare,
 	}

@@ -157,7 +157,7 @@ func readEnv(file string) (localaws.Env, error) {
 	return env, err
 }
 
-// localWait is how long env and fault wait for 'local up &' to be ready.
+// localWait is how long env, fault, asked and reset wait for 'local up &' to be ready.
 const localWait = 30 * time.Second
 
 // findLocal waits, bounded, for the embedded AWS of this directory.

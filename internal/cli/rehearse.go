@@ -298,8 +298,8 @@ func (c *command) printScores(scores []rehearse.Score, ask rehearseAsk, took tim
 		c.printf("      answered by blue %d, by green %d\n", s.Sides["blue"], s.Sides["green"])
 		if len(s.Faults) > 0 {
 			c.printf("      injected: %s\n", strings.Join(s.Faults, "; "))
-			c.printf("      caught at exposure %s%%, detected after %s s, restored after %s s (its clock, %vx)\n",
-				optional(s.ExposureAtDetection), optional(s.DetectSeconds), optional(s.RestoreSeconds), ask.speed)
+			c.printf("      caught at exposure %s %%, detected after %s s, %s (its clock, %vx)\n",
+				optional(s.ExposureAtDetection), optional(s.DetectSeconds), restored(s), ask.speed)
 		}
 		c.printf("      %s\n", beside(s))
 		if s.FirstFailure != "" {
@@ -308,6 +308,18 @@ func (c *command) printScores(scores []rehearse.Score, ask rehearseAsk, took tim
 	}
 	c.printf("took %.0f s of real time; rerun with: tapctl rehearse --seed %d\n", took.Seconds(), ask.seed)
 	return nil
+}
+
+// restored says when the last user was well again.
+func restored(s rehearse.Score) string {
+	switch {
+	case s.Harmed == 0:
+		return "before any user was harmed"
+	case s.RestoreSeconds == nil:
+		return "never restored"
+	default:
+		return fmt.Sprintf("restored after %.0f s", *s.RestoreSeconds)
+	}
 }
 
 func optional(v *float64) string {

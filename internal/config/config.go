@@ -219,7 +219,7 @@ type Evidence struct {
 	MinRequests int `mapstructure:"min_requests"`
 }
 
-// Alarms are the thresholds of the alarms (defaults: product.md section 3).
+// Alarms are the thresholds of the alarms (docs/infrastructure.md).
 type Alarms struct {
 	LambdaErrors      float64       `mapstructure:"lambda_errors"`      // failed invocations a minute; a count of single failures
 	LambdaDuration    time.Duration `mapstructure:"lambda_duration"`    // mean of a minute

@@ -135,9 +135,6 @@ const (
 	Uncertain  Phase = "uncertain"
 )
 
-// Phases lists every phase in order.
-var Phases = []Phase{Turning, Syncing, Settling, Baking, Gated, Promoting, Confirming, Retreating, Completed, RolledBack, Held, Uncertain}
-
 // Terminal phases absorb: nothing is done after them.
 func (p Phase) Terminal() bool {
 	switch p {

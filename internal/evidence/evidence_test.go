@@ -183,7 +183,7 @@ func TestBounds(t *testing.T) {
 
 func TestProof(t *testing.T) {
 	t.Parallel()
-	// detection.md 3.5: alpha .25%, base .1%.
+	// By another implementation: alpha .25%, base .1%.
 	for _, tt := range []struct{ bad, want float64 }{{0.01, 584}, {0.05, 55}, {0.5, 2.6}, {1, 1.2}} {
 		if got := evidence.Proof(tt.bad, 0.001, 0.0025); math.Abs(got/tt.want-1) > 0.2 {
 			t.Errorf("Proof(%v) = %.1f, want about %v", tt.bad, got, tt.want)
@@ -208,7 +208,7 @@ func TestJudgeSeesASlowGreen(t *testing.T) {
 		}
 		return finding, at, judge.Why()
 	}
-	// detection.md 3.4: 10 green requests a second, 10 percent slow: median 9 s.
+	// By another implementation: 10 green requests a second, 10 percent slow: median 9 s.
 	if finding, at, why := play(0.1, 0.01, 0.1, 100); finding != evidence.Bad || at < 5 || at > 15 || !strings.Contains(why, "is slow") {
 		t.Errorf("slow green: %v after %d s (%s), want bad after about 9", finding, at, why)
 	}

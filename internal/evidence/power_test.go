@@ -17,8 +17,8 @@ func tick(rng *rand.Rand, green int, g, b float64) evidence.Counts {
 	}
 }
 
-// TestDelay holds the time to a verdict to what the design's paper found with
-// another implementation (detection.md 3.5): alpha 0.25 % a test, r0 1.5.
+// TestDelay holds the time to a verdict to what was found before with
+// another implementation: alpha 0.25 % a test, r0 1.5.
 func TestDelay(t *testing.T) {
 	t.Parallel()
 	const runs = 101
@@ -39,7 +39,7 @@ func TestDelay(t *testing.T) {
 		}
 		slices.Sort(delays)
 		median := delays[runs/2]
-		t.Logf("%4v%% of %4d rps: median %3.0f s, 95%% within %3.0f s; the paper's median %v s", 100*tt.fails, tt.green, median, delays[runs*95/100], tt.want)
+		t.Logf("%4v%% of %4d rps: median %3.0f s, 95%% within %3.0f s; the other's median %v s", 100*tt.fails, tt.green, median, delays[runs*95/100], tt.want)
 		if math.Abs(median-tt.want) > math.Max(1, 0.3*tt.want) {
 			t.Errorf("%v%% of %d rps: median %v s, want about %v", 100*tt.fails, tt.green, median, tt.want)
 		}

@@ -8,7 +8,8 @@ import (
 )
 
 // rule is one plain alarm: standard resolution, no math, one period. Route 53
-// health checks can watch only such alarms (aws-semantics 1.6).
+// health checks can watch only such alarms.
+// https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/health-checks-types.html
 type rule struct {
 	name       string // service part of the alarm's name
 	namespace  string
@@ -101,7 +102,8 @@ func (c *cell) alarms() error {
 
 // throttleAlarm sums reads and writes with metric math: an alarm on one of
 // these metrics alone ignores missing data and so could never leave ALARM
-// (aws-semantics 3.4; that math escapes the rule is not verified on AWS).
+// (that math escapes the rule is not verified on AWS).
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/creating-alarms.html
 func (c *cell) throttleAlarm() error {
 	metric := func(id, name string) cloudwatch.MetricAlarmMetricQueryArgs {
 		return cloudwatch.MetricAlarmMetricQueryArgs{Id: pulumi.String(id), ReturnData: pulumi.Bool(false),

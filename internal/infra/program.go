@@ -1,7 +1,7 @@
 // Package infra is the Pulumi program, a file per concern, and the runner that
 // drives it through the Automation API. It decides what exists; it never moves
 // traffic: weights, canary percent and live versions are read from AWS first
-// and given to it as inputs (aws-semantics: a value in state is not the live
+// and given to it as inputs (docs/adr/0001: a value in state is not the live
 // one), so that an update writes back what it found.
 package infra
 

@@ -69,7 +69,7 @@ func (b Budget) WorstCase(base, alpha, least float64) Worst {
 	steps, _ := b.Schedule(base)
 	var worst Worst
 	for excess := least; ; excess = min(excess*1.1, 1-base) {
-		// Blue is estimated too, which takes half as many again: detection.md 3.5.
+		// Blue is estimated too, which takes half as many again (evidence.TestDelay).
 		proven, weight := reach(steps, b.Rate, 1.5*evidence.Proof(base+excess, base, alpha))
 		if harmed := excess * exposed(steps, b.Rate, proven+b.Latency); harmed > worst.Harmed {
 			worst = Worst{excess, harmed, proven, weight}
