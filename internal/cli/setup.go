@@ -168,7 +168,7 @@ func (c *command) runner(ctx context.Context, cfg config.Config) (infra.Runner, 
 	}
 	r := infra.Runner{
 		Pulumi: c.pulumiRoot(cfg), BackendURL: cfg.Infra.BackendURL, SecretsProvider: cfg.Infra.SecretsProvider, WorkDir: work,
-		Env: map[string]string{}, Progress: func(change infra.Change) {
+		Timeout: cfg.Infra.Timeout, Env: map[string]string{}, Progress: func(change infra.Change) {
 			c.emit(cutover.Event{At: k.Now(), Kind: cutover.EventWrite, Text: fmt.Sprintf("%s %s %s", change.Op, change.Type, change.Name)})
 		},
 	}

@@ -9,7 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	"github.com/pulumi/pulumi/sdk/v3/go/auto"
+	"github.com/pulumi/pulumi/sdk/v3/go/auto/events"
 )
 
 // Lister lists the keys of an S3 bucket under a prefix. region is "" where the
@@ -33,18 +34,15 @@ func (r Runner) InFlight(ctx context.Context, stack string, list Lister) ([]stri
 		prefix := strings.TrimPrefix(path.Join(backend.Path, locks), "/") + "/"
 		return list(ctx, backend.Query().Get("region"), backend.Host, prefix)
 	}
-	s, err := r.open(ctx, stack, func(*pulumi.Context) error { return nil })
-	if err != nil {
+	var summary auto.StackSummary
+	_, err = r.operate(ctx, "look at", stack, nothing, func(ctx context.Context, s auto.Stack, _ chan<- events.EngineEvent) (err error) {
+		summary, err = s.Info(ctx)
+		return err
+	})
+	if err != nil || !summary.UpdateInProgress {
 		return nil, err
 	}
-	summary, err := s.Info(ctx)
-	if err != nil {
-		return nil, explain("look at", stack, err, nil)
-	}
-	if summary.UpdateInProgress {
-		return []string{summary.Name}, nil
-	}
-	return nil, nil
+	return []string{summary.Name}, nil
 }
 
 func localLocks(dir string) ([]string, error) {

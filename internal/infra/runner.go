@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/auto"
 	"github.com/pulumi/pulumi/sdk/v3/go/auto/events"
@@ -38,8 +38,9 @@ type Runner struct {
 	Env map[string]string
 	// Progress is told of every resource that changes. May be nil.
 	Progress func(Change)
-	// Output receives what the CLI prints. May be nil.
-	Output io.Writer
+	// Timeout bounds one operation, opening its stack included; real time,
+	// above 0.
+	Timeout time.Duration
 }
 
 // Change is one resource operation.
@@ -73,6 +74,14 @@ func countsOf(changes map[string]int) Counts {
 		Delete: changes[string(apitype.OpDelete)] + replaced,
 		Same:   changes[string(apitype.OpSame)],
 	}
+}
+
+// countsIn are those of a finished update; there is none where it failed.
+func countsIn(summary auto.UpdateSummary) Counts {
+	if summary.ResourceChanges == nil {
+		return Counts{}
+	}
+	return countsOf(*summary.ResourceChanges)
 }
 
 // Result is what one stack operation did.
@@ -114,107 +123,111 @@ func (o Outputs) List(name string) []string {
 // Up makes the stack what the program says. It refreshes first, so that what
 // somebody changed by hand is seen rather than overwritten from state.
 func (r Runner) Up(ctx context.Context, stack string, program pulumi.RunFunc) (Result, error) {
-	s, err := r.open(ctx, stack, program)
+	var result Result
+	_, err := r.operate(ctx, "deploy", stack, program, func(ctx context.Context, s auto.Stack, stream chan<- events.EngineEvent) error {
+		up, err := s.Up(ctx, optup.Refresh(), optup.SuppressProgress(), optup.EventStreams(stream))
+		result = Result{Counts: countsIn(up.Summary), Outputs: plain(up.Outputs)}
+		return err
+	})
 	if err != nil {
 		return Result{}, err
 	}
-	stream, finished := r.watch()
-	options := []optup.Option{optup.Refresh(), optup.SuppressProgress(), optup.EventStreams(stream)}
-	if r.Output != nil {
-		options = append(options, optup.ProgressStreams(r.Output), optup.ErrorProgressStreams(r.Output))
-	}
-	up, err := s.Up(ctx, options...)
-	seen := collect(ctx, finished)
-	if err != nil {
-		return Result{}, explain("deploy", stack, err, seen.failures)
-	}
-	changes := map[string]int{}
-	if up.Summary.ResourceChanges != nil {
-		changes = *up.Summary.ResourceChanges
-	}
-	return Result{Counts: countsOf(changes), Outputs: plain(up.Outputs)}, nil
+	return result, nil
 }
 
 // Preview says what Up would do: how much, and to what. What it had planned is
 // there too where it failed.
 func (r Runner) Preview(ctx context.Context, stack string, program pulumi.RunFunc) (Counts, []Change, error) {
-	s, err := r.open(ctx, stack, program)
-	if err != nil {
-		return Counts{}, nil, err
-	}
-	stream, finished := r.watch()
-	preview, err := s.Preview(ctx, optpreview.Refresh(), optpreview.SuppressProgress(), optpreview.EventStreams(stream))
-	seen := collect(ctx, finished)
-	if err != nil {
-		return Counts{}, seen.planned, explain("preview", stack, err, seen.failures)
-	}
 	changes := map[string]int{}
-	for op, n := range preview.ChangeSummary {
-		changes[string(op)] = n
-	}
-	return countsOf(changes), seen.planned, nil
+	seen, err := r.operate(ctx, "preview", stack, program, func(ctx context.Context, s auto.Stack, stream chan<- events.EngineEvent) error {
+		preview, err := s.Preview(ctx, optpreview.Refresh(), optpreview.SuppressProgress(), optpreview.EventStreams(stream))
+		for op, n := range preview.ChangeSummary {
+			changes[string(op)] = n
+		}
+		return err
+	})
+	return countsOf(changes), seen.planned, err
 }
 
 // Destroy deletes what the stack has, and the stack itself. A stack that does
 // not exist is destroyed already.
 func (r Runner) Destroy(ctx context.Context, stack string) (Counts, error) {
-	s, err := r.open(ctx, stack, func(*pulumi.Context) error { return nil })
-	if err != nil {
-		return Counts{}, err
-	}
-	stream, finished := r.watch()
-	options := []optdestroy.Option{optdestroy.Refresh(), optdestroy.SuppressProgress(), optdestroy.EventStreams(stream)}
-	if r.Output != nil {
-		options = append(options, optdestroy.ProgressStreams(r.Output), optdestroy.ErrorProgressStreams(r.Output))
-	}
-	done, err := s.Destroy(ctx, options...)
-	seen := collect(ctx, finished)
-	if err != nil {
-		return Counts{}, explain("destroy", stack, err, seen.failures)
-	}
-	changes := map[string]int{}
-	if done.Summary.ResourceChanges != nil {
-		changes = *done.Summary.ResourceChanges
-	}
-	if err := s.Workspace().RemoveStack(ctx, stack); err != nil {
-		return countsOf(changes), explain("remove", stack, err, nil)
-	}
-	return countsOf(changes), nil
+	var counts Counts
+	_, err := r.operate(ctx, "destroy", stack, nothing, func(ctx context.Context, s auto.Stack, stream chan<- events.EngineEvent) error {
+		done, err := s.Destroy(ctx, optdestroy.Refresh(), optdestroy.SuppressProgress(), optdestroy.EventStreams(stream), optdestroy.Remove())
+		counts = countsIn(done.Summary)
+		return err
+	})
+	return counts, err
 }
 
 // Outputs reads a stack's outputs from its state, none where the stack does
 // not exist.
 func (r Runner) Outputs(ctx context.Context, stack string) (Outputs, error) {
-	s, err := r.open(ctx, stack, func(*pulumi.Context) error { return nil })
+	var outputs Outputs
+	_, err := r.operate(ctx, "read the outputs of", stack, nothing, func(ctx context.Context, s auto.Stack, _ chan<- events.EngineEvent) error {
+		read, err := s.Outputs(ctx)
+		outputs = plain(read)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	outputs, err := s.Outputs(ctx)
-	if err != nil {
-		return nil, explain("read outputs", stack, err, nil)
-	}
-	return plain(outputs), nil
+	return outputs, nil
 }
 
 // Empty tells whether a stack has no resource, as one that does not exist.
 func (r Runner) Empty(ctx context.Context, stack string) (bool, error) {
-	s, err := r.open(ctx, stack, func(*pulumi.Context) error { return nil })
-	if err != nil {
-		return false, err
-	}
-	exported, err := s.Export(ctx)
-	if err != nil {
-		return false, explain("read the state", stack, err, nil)
-	}
 	var state struct {
 		Resources []json.RawMessage `json:"resources"`
 	}
-	if len(exported.Deployment) > 0 {
-		if err := json.Unmarshal(exported.Deployment, &state); err != nil {
-			return false, explain("read the state", stack, err, nil)
+	_, err := r.operate(ctx, "read the state of", stack, nothing, func(ctx context.Context, s auto.Stack, _ chan<- events.EngineEvent) error {
+		exported, err := s.Export(ctx)
+		if err != nil || len(exported.Deployment) == 0 {
+			return err
 		}
+		return json.Unmarshal(exported.Deployment, &state)
+	})
+	return err == nil && len(state.Resources) == 0, err
+}
+
+// nothing is the program of operations that run none.
+func nothing(*pulumi.Context) error { return nil }
+
+// operate opens the stack and does one operation on it, both within Timeout
+// together, and says what the engine told meanwhile. When the time is over the
+// CLI is interrupted, and killed where it has not ended ten seconds later.
+func (r Runner) operate(ctx context.Context, step, stack string, program pulumi.RunFunc,
+	do func(context.Context, auto.Stack, chan<- events.EngineEvent) error,
+) (seen, error) {
+	command, err := r.command()
+	if err != nil {
+		return seen{}, err
 	}
-	return len(state.Resources) == 0, nil
+	bounded, cancel := context.WithTimeout(ctx, r.Timeout)
+	defer cancel()
+	explain := func(step string, err error, told seen) error {
+		e := &StackError{
+			Step: step, Stack: stack, Failures: told.failures, Cause: err,
+			// By its text: the Automation API's errors cannot be unwrapped.
+			Locked: auto.IsConcurrentUpdateError(err) || strings.Contains(err.Error(), "currently locked by"),
+		}
+		if bounded.Err() != nil && ctx.Err() == nil {
+			e.Bound = r.Timeout
+		}
+		return e
+	}
+	s, err := r.open(bounded, command, stack, program)
+	if err != nil {
+		return seen{}, explain("open", err, seen{})
+	}
+	stream, end := r.watch()
+	err = do(bounded, s, stream)
+	told := end()
+	if err != nil {
+		return told, explain(step, err, told)
+	}
+	return told, nil
 }
 
 func plain(outputs auto.OutputMap) Outputs {
@@ -225,14 +238,10 @@ func plain(outputs auto.OutputMap) Outputs {
 	return values
 }
 
-func (r Runner) open(ctx context.Context, stack string, program pulumi.RunFunc) (auto.Stack, error) {
-	command, err := r.command()
-	if err != nil {
-		return auto.Stack{}, err
-	}
+func (r Runner) open(ctx context.Context, command auto.PulumiCommand, stack string, program pulumi.RunFunc) (auto.Stack, error) {
 	dir := filepath.Join(r.WorkDir, stack)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return auto.Stack{}, fmt.Errorf("open stack %s: %w", stack, err)
+		return auto.Stack{}, err
 	}
 	env := map[string]string{
 		"PULUMI_SKIP_UPDATE_CHECK": "true",
@@ -240,17 +249,13 @@ func (r Runner) open(ctx context.Context, stack string, program pulumi.RunFunc) 
 	for name, value := range r.Env {
 		env[name] = value
 	}
-	s, err := auto.UpsertStackInlineSource(ctx, stack, Project, program,
+	return auto.UpsertStackInlineSource(ctx, stack, Project, program,
 		auto.Pulumi(command), auto.WorkDir(dir), auto.EnvVars(env), auto.SecretsProvider(r.SecretsProvider),
 		auto.Project(workspace.Project{
 			Name:    tokens.PackageName(Project),
 			Runtime: workspace.NewProjectRuntimeInfo("go", nil),
 			Backend: &workspace.ProjectBackend{URL: r.BackendURL},
 		}))
-	if err != nil {
-		return auto.Stack{}, explain("open", stack, err, nil)
-	}
-	return s, nil
 }
 
 // NoPulumi means that there is no fitting Pulumi CLI.
@@ -285,40 +290,49 @@ type seen struct {
 }
 
 // watch turns engine events into progress and collects what failed and what
-// is planned; the channel it returns yields them once the stream has ended.
-func (r Runner) watch() (chan<- events.EngineEvent, <-chan seen) {
-	stream := make(chan events.EngineEvent)
-	finished := make(chan seen, 1)
+// is planned. end yields them, after the operation: by then all events of an
+// opened stream have been received, and one that the CLI failed before it
+// opened it is never closed by anybody.
+func (r Runner) watch() (stream chan<- events.EngineEvent, end func() seen) {
+	told, over, finished := make(chan events.EngineEvent), make(chan struct{}), make(chan seen, 1)
 	go func() {
 		var all seen
-		for event := range stream {
-			if d := event.DiagnosticEvent; d != nil && d.Severity == "error" {
-				all.failures = append(all.failures, strings.TrimSpace(d.Message))
-			}
-			if pre := event.ResourcePreEvent; pre != nil && pre.Planning {
-				if change, worth := changeOf(pre.Metadata); worth {
-					all.planned = append(all.planned, change)
+		defer func() { finished <- all }()
+		for {
+			select {
+			case event, more := <-told:
+				if !more {
+					return
 				}
-			}
-			if out := event.ResOutputsEvent; out != nil && r.Progress != nil {
-				if change, worth := changeOf(out.Metadata); worth {
-					r.Progress(change)
-				}
+				all.add(event)
+				r.progress(event)
+			case <-over:
+				return
 			}
 		}
-		finished <- all
 	}()
-	return stream, finished
+	return told, func() seen {
+		close(over)
+		return <-finished
+	}
 }
 
-// collect waits for the end of the event stream. The Automation API does not
-// close it where it fails before it opened it: then the context's end does.
-func collect(ctx context.Context, finished <-chan seen) seen {
-	select {
-	case all := <-finished:
-		return all
-	case <-ctx.Done():
-		return seen{}
+func (s *seen) add(event events.EngineEvent) {
+	if d := event.DiagnosticEvent; d != nil && d.Severity == "error" {
+		s.failures = append(s.failures, strings.TrimSpace(d.Message))
+	}
+	if pre := event.ResourcePreEvent; pre != nil && pre.Planning {
+		if change, worth := changeOf(pre.Metadata); worth {
+			s.planned = append(s.planned, change)
+		}
+	}
+}
+
+func (r Runner) progress(event events.EngineEvent) {
+	if out := event.ResOutputsEvent; out != nil && r.Progress != nil {
+		if change, worth := changeOf(out.Metadata); worth {
+			r.Progress(change)
+		}
 	}
 }
 
@@ -335,21 +349,27 @@ func changeOf(m apitype.StepEventMetadata) (Change, bool) {
 type StackError struct {
 	Step     string
 	Stack    string
-	Failures []string // what the engine reported, a line each
-	Locked   bool     // another update holds the stack
+	Failures []string      // what the engine reported, a line each
+	Locked   bool          // another update holds the stack
+	Bound    time.Duration // infra.timeout, where it ended the operation; else 0
 	Cause    error
 }
 
 // Error implements error.
 func (e *StackError) Error() string {
+	what := fmt.Sprintf("%s stack %s", e.Step, e.Stack)
 	switch {
+	case e.Bound > 0:
+		what += fmt.Sprintf(": not done within %v (infra.timeout)", e.Bound)
 	case e.Locked:
-		return fmt.Sprintf("%s stack %s: another update holds its lock", e.Step, e.Stack)
-	case len(e.Failures) > 0:
-		return fmt.Sprintf("%s stack %s: %s", e.Step, e.Stack, strings.Join(e.Failures, "; "))
-	default:
-		return fmt.Sprintf("%s stack %s: %v", e.Step, e.Stack, e.Cause)
+		return what + ": another update holds its lock"
+	case len(e.Failures) == 0:
+		return fmt.Sprintf("%s: %v", what, e.Cause)
 	}
+	if len(e.Failures) > 0 {
+		what += ": " + strings.Join(e.Failures, "; ")
+	}
+	return what
 }
 
 // Unwrap gives the cause.
@@ -357,7 +377,7 @@ func (e *StackError) Unwrap() error { return e.Cause }
 
 // ExitCode is 3 for a lock (nothing has changed), else 1.
 func (e *StackError) ExitCode() int {
-	if e.Locked {
+	if e.Locked && e.Bound == 0 {
 		return 3
 	}
 	return 1
@@ -365,18 +385,13 @@ func (e *StackError) ExitCode() int {
 
 // Hint is the next command to type.
 func (e *StackError) Hint() string {
-	if e.Locked {
+	switch {
+	case e.Bound > 0:
+		return "traffic has not moved; raise infra.timeout and run the same command again (were its lock left behind: pulumi cancel " + e.Stack + ")"
+	case e.Locked:
 		return "wait for the other run, or if it is dead: pulumi cancel " + e.Stack
-	}
-	return "traffic has not moved; correct the cause and run the same command again"
-}
-
-// explain classifies before wrapping: the Automation API's errors cannot be
-// unwrapped.
-func explain(step, stack string, err error, failures []string) error {
-	return &StackError{
-		Step: step, Stack: stack, Failures: failures, Cause: err,
-		Locked: auto.IsConcurrentUpdateError(err) || strings.Contains(err.Error(), "currently locked by"),
+	default:
+		return "traffic has not moved; correct the cause and run the same command again"
 	}
 }
 
