@@ -35,7 +35,7 @@ not touched. A run that ended in the middle is finished by the next one.`,
 func (c *command) retire(cmd *cobra.Command, ask app.RetireAsk) error {
 	ctx, cancel := c.untilStopped(cmd.Context())
 	defer cancel()
-	cfg, err := c.load(nil)
+	cfg, err := c.loadUnpackaged()
 	if err != nil {
 		return err
 	}

@@ -32,15 +32,21 @@ import (
 const defaultState = ".tapctl"
 
 // load reads the configuration with the flags laid over it, without the Lambda
-// packages: who deploys nothing needs none, and a rollback must not fail for
-// want of a zip.
+// packages and the Pulumi CLI: who deploys nothing needs none, and a rollback
+// must not fail for want of a zip.
 func (c *command) load(overrides map[string]any) (config.Config, error) {
-	bare := map[string]any{"function.api": "", "function.forward": ""}
+	bare := map[string]any{"function.api": "", "function.forward": "", "infra.pulumi": ""}
 	maps.Copy(bare, overrides)
 	return config.Load(c.configFile, bare)
 }
 
-// loadPackaged is load with the Lambda packages, which are there and are ones.
+// loadUnpackaged is load with the Pulumi CLI, for who only deletes.
+func (c *command) loadUnpackaged() (config.Config, error) {
+	return config.Load(c.configFile, map[string]any{"function.api": "", "function.forward": ""})
+}
+
+// loadPackaged is load with all that a deploy needs: the Lambda packages, which
+// are there and are ones, and the Pulumi CLI.
 func (c *command) loadPackaged(overrides map[string]any) (config.Config, error) {
 	cfg, err := config.Load(c.configFile, overrides)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -353,6 +354,12 @@ func (c Config) checkRest(k *checker) {
 		k.add("logs.retention_days", c.Logs.RetentionDays, "CloudWatch Logs accepts only %v", retentionDays)
 	}
 	k.oneOf("infra.provider", c.Infra.Provider, "auto", "aws", "local")
+	if dir := c.Infra.Pulumi; dir != "" {
+		cli, err := os.Stat(filepath.Join(dir, "bin", "pulumi"))
+		if err != nil || !cli.Mode().IsRegular() || cli.Mode()&0o111 == 0 {
+			k.add("infra.pulumi", dir, "has no executable bin/pulumi: want the directory above the CLI's bin; 'make pulumi' builds one")
+		}
+	}
 	k.duration("infra.timeout", c.Infra.Timeout, time.Minute, 6*time.Hour)
 	c.checkAWS(k)
 }

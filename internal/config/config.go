@@ -243,7 +243,7 @@ type Infra struct {
 	Provider        string        `mapstructure:"provider"`
 	BackendURL      string        `mapstructure:"backend_url"`      // where Pulumi keeps its state: an s3:// URL or Pulumi Cloud
 	SecretsProvider string        `mapstructure:"secrets_provider"` // awskms://KEY?region=REGION, or passphrase
-	Pulumi          string        `mapstructure:"pulumi"`           // path of the CLI; default: beside tapctl, then PATH
+	Pulumi          string        `mapstructure:"pulumi"`           // directory that has the CLI as bin/pulumi; default: beside tapctl, then PATH
 	Timeout         time.Duration `mapstructure:"timeout"`          // of one stack operation, real time
 }
 

@@ -57,9 +57,17 @@ func without(key string) string {
 
 func writeFile(t *testing.T, content string) string {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "tapctl.yaml")
+	dir := t.TempDir()
+	file := filepath.Join(dir, "tapctl.yaml")
 	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
+	}
+	// tools is what infra.pulumi may name; the CLI below plain cannot be run.
+	for name, mode := range map[string]os.FileMode{"tools": 0o700, "plain": 0o600} {
+		bin := filepath.Join(dir, name, "bin")
+		if err := errors.Join(os.MkdirAll(bin, 0o700), os.WriteFile(filepath.Join(bin, "pulumi"), nil, mode)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return file
 }

@@ -139,8 +139,11 @@ var values = map[string]valueRow{
 	"infra.provider":            {[]string{"auto", "aws", "local"}, map[string]string{"azure": "want one of: auto, aws, local"}},
 	"infra.backend_url":         {[]string{"s3://bucket"}, map[string]string{"[a]": wantText}},
 	"infra.secrets_provider":    {[]string{"passphrase"}, map[string]string{"[a]": wantText}},
-	"infra.pulumi":              {[]string{"bin"}, map[string]string{"[a]": wantText}},
-	"infra.timeout":             {[]string{"1m", "6h"}, map[string]string{"59s": "want 1m", "7h": "want 1m", "30": wantDuration}},
+	"infra.pulumi": {[]string{"tools", "./tools/"}, map[string]string{
+		"[a]": wantText, "missing": "has no executable bin/pulumi", "tools/bin/pulumi": "has no executable bin/pulumi", "tools/bin": "has no executable bin/pulumi",
+		"tapctl.yaml": "has no executable bin/pulumi", "plain": "has no executable bin/pulumi",
+	}},
+	"infra.timeout": {[]string{"1m", "6h"}, map[string]string{"59s": "want 1m", "7h": "want 1m", "30": wantDuration}},
 	"aws.endpoint_url": {[]string{"http://127.0.0.1:4566", "https://aws.example.com"}, map[string]string{
 		"127.0.0.1:4566": "want an http or https URL", "ftp://a": "want an http or https URL", "http://": "want an http or https URL",
 	}},
