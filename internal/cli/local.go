@@ -65,8 +65,8 @@ holds is gone when it ends.`,
 }
 
 func (c *command) localUp(cmd *cobra.Command, options localaws.Options, verbose bool) error {
-	if options.Speed < 0.1 || options.Speed > 3600 {
-		return &usageError{cmd.CommandPath(), fmt.Errorf("--speed %v: want 0.1 to 3600", options.Speed)}
+	if err := checkSpeed(options.Speed); err != nil {
+		return &usageError{cmd.CommandPath(), err}
 	}
 	files, err := c.localFiles()
 	if err != nil {
@@ -101,6 +101,14 @@ func (c *command) localUp(cmd *cobra.Command, options localaws.Options, verbose 
 	// The next 'local env' must wait for the next 'local up'.
 	os.Remove(files.env) //nolint:errcheck // Non-fatal: env checks that it answers.
 	return err
+}
+
+// checkSpeed bounds how many times faster the embedded AWS's clock may run.
+func checkSpeed(speed float64) error {
+	if !(speed >= 0.1 && speed <= 3600) {
+		return fmt.Errorf("--speed %v: want 0.1 to 3600", speed)
+	}
+	return nil
 }
 
 // startLocal starts the embedded AWS and leaves what other processes need.

@@ -68,13 +68,26 @@ expects at the same rate stands beside it, or why there is none.`,
 	return cmd
 }
 
+// check says what is out of range, before anything starts.
+func (a rehearseAsk) check() error {
+	switch {
+	case a.clients < 1 || a.clients > 1000 || !(a.rate > 0 && a.rate <= 2000):
+		return errors.New("want 1 to 1000 --clients and a --rate above 0 and at most 2000: the load stays on this machine")
+	case !(a.faultRate > 0 && a.faultRate <= 1):
+		return fmt.Errorf("--fault-rate %v: want a share above 0 and at most 1", a.faultRate)
+	case !(a.faultAt >= 0 && a.faultAt <= 100):
+		return fmt.Errorf("--fault-at %v: want 0 to 100 percent", a.faultAt)
+	}
+	return checkSpeed(a.speed)
+}
+
 func (c *command) rehearse(cmd *cobra.Command, ask rehearseAsk) error {
 	var err error
 	if ask.scenarios, err = rehearse.Find(rehearse.Scenarios(ask.faultRate, cutover.Percent(ask.faultAt)), ask.names); err != nil {
 		return &usageError{cmd.CommandPath(), err}
 	}
-	if ask.clients < 1 || ask.clients > 1000 || ask.rate <= 0 || ask.rate > 2000 {
-		return &usageError{cmd.CommandPath(), errors.New("want 1 to 1000 --clients and a --rate above 0 and at most 2000: the load stays on this machine")}
+	if err := ask.check(); err != nil {
+		return &usageError{cmd.CommandPath(), err}
 	}
 	ctx, cancel := c.untilStopped(cmd.Context())
 	defer cancel()

@@ -17,6 +17,9 @@ func (c *command) statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Show where traffic is: dials, exposure, alarms, lease, DNS answers",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if every < time.Second {
+				return &usageError{cmd.CommandPath(), fmt.Errorf("--every %v: want at least 1s: each look asks AWS dozens of times", every)}
+			}
 			ctx, cancel := c.untilStopped(cmd.Context())
 			defer cancel()
 			a, err := c.ready(ctx)
