@@ -154,19 +154,19 @@ func (a *App) topologyFile() string {
 	return filepath.Join(a.StateDir, a.Config.StackPrefix()+".topology.json")
 }
 
-// roots are the certificates that the front doors are verified with; nil is
-// the system's.
-func (a *App) roots() (*x509.CertPool, error) {
-	if a.Config.AWS.CABundle == "" {
+// Roots are the certificates that the front doors are verified with: those of
+// the file aws.ca_bundle, or the system's, nil, where it is "".
+func Roots(bundle string) (*x509.CertPool, error) {
+	if bundle == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(a.Config.AWS.CABundle)
+	pem, err := os.ReadFile(bundle)
 	if err != nil {
 		return nil, fmt.Errorf("read aws.ca_bundle: %w", err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("read aws.ca_bundle %s: no certificate in it", a.Config.AWS.CABundle)
+		return nil, fmt.Errorf("read aws.ca_bundle %s: no certificate in it", bundle)
 	}
 	return pool, nil
 }
@@ -196,7 +196,7 @@ func (a *App) prober(cell topology.Cell) (*health.HTTPProber, error) {
 // proberAt sends requests for the path to where the regional name leads, under
 // the host's name: TLS and all.
 func (a *App) proberAt(host, regional, path string) (*health.HTTPProber, error) {
-	roots, err := a.roots()
+	roots, err := Roots(a.Config.AWS.CABundle)
 	if err != nil {
 		return nil, err
 	}

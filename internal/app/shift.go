@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tapctl/tapctl/internal/awsapi"
+	"github.com/tapctl/tapctl/internal/config"
 	"github.com/tapctl/tapctl/internal/cutover"
 	"github.com/tapctl/tapctl/internal/health"
 	"github.com/tapctl/tapctl/internal/ramp"
@@ -22,6 +23,11 @@ type ShiftAsk struct {
 	Resume    bool
 	NoPromote bool
 	DryRun    bool
+}
+
+// AskOf is what the configuration asks of a shift, of both dials.
+func AskOf(s config.Shift) cutover.Ask {
+	return cutover.Ask{Step: cutover.Percent(s.Step), To: cutover.Percent(s.To), MaxExposure: cutover.Percent(s.MaxExposure), Via: cutover.ViaBoth}
 }
 
 // Report is what shift, rollback and promote did; its JSON is a contract.

@@ -288,15 +288,12 @@ func (v *verification) credentials(ctx context.Context) []Check {
 
 // need is how long a shift from here and its rollback take.
 func (v *verification) need(ctx context.Context) (time.Duration, error) {
-	s := v.Config.Shift
-	rollback := s.SyncTimeout + aliasTTL + linger
+	rollback := v.Config.Shift.SyncTimeout + aliasTTL + linger
 	live, err := awsapi.NewTraffic(v.Clients, v.top).Read(ctx)
 	if err != nil {
 		return 0, err
 	}
-	plan, _, err := v.strategy(ctx, v.top, live, ShiftAsk{Ask: cutover.Ask{
-		Step: cutover.Percent(s.Step), To: cutover.Percent(s.To), MaxExposure: cutover.Percent(s.MaxExposure), Via: cutover.ViaBoth,
-	}})
+	plan, _, err := v.strategy(ctx, v.top, live, ShiftAsk{Ask: AskOf(v.Config.Shift)})
 	if errors.Is(err, cutover.ErrNothingToDo) {
 		return rollback, nil
 	}

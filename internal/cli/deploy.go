@@ -20,39 +20,39 @@ probes green directly. It creates blue's cell where there is none and leaves it
 alone afterwards. It moves no traffic: weights, canary and versions are read
 first and written back. It is refused while a shift is open.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !slices.Contains([]string{"target", "source", "all"}, cells) {
-				return &usageError{cmd.CommandPath(), fmt.Errorf("--cell %q: want target, source or all", cells)}
-			}
 			_, err := c.deploy(cmd, app.DeployAsk{Cells: cells, DryRun: dryRun})
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&cells, "cell", "target", "which cell to update where both exist: target, source or all")
+	cellFlag(cmd, &cells, "which cell to update")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "show what would change")
 	return cmd
 }
 
+// cellFlag is --cell of what deploys; deploy checks it.
+func cellFlag(cmd *cobra.Command, cells *string, what string) {
+	cmd.Flags().StringVar(cells, "cell", "target", what+" where both exist: target, source or all")
+}
+
 func (c *command) deploy(cmd *cobra.Command, ask app.DeployAsk) (app.DeployReport, error) {
 	var none app.DeployReport
+	if !slices.Contains([]string{"target", "source", "all"}, ask.Cells) {
+		return none, &usageError{cmd.CommandPath(), fmt.Errorf("--cell %q: want target, source or all", ask.Cells)}
+	}
 	cfg, err := c.loadPackaged(nil)
 	if err != nil {
 		return none, err
 	}
 	ctx, cancel := c.untilStopped(cmd.Context())
 	defer cancel()
-	if ask.API, err = artifact(cfg.Function.API); err != nil {
-		return none, &app.Refused{Cause: err}
+	if ask.API, ask.Forward, err = artifacts(cfg); err != nil {
+		return none, err
 	}
-	if ask.Forward, err = artifact(cfg.Function.Forward); err != nil {
-		return none, &app.Refused{Cause: err}
-	}
-	a, err := c.app(ctx, cfg)
+	a, runner, err := c.provisioner(ctx, cfg)
 	if err != nil {
 		return none, err
 	}
-	if ask.Runner, err = c.runner(ctx, cfg); err != nil {
-		return none, err
-	}
+	ask.Runner = runner
 	done, err := a.Deploy(ctx, ask)
 	if err != nil {
 		return none, err

@@ -44,13 +44,11 @@ func (c *command) destroy(cmd *cobra.Command, ask app.DestroyAsk) error {
 	if err != nil {
 		return err
 	}
-	a, err := c.app(ctx, cfg)
+	a, runner, err := c.provisioner(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	if ask.Runner, err = c.runner(ctx, cfg); err != nil {
-		return err
-	}
+	ask.Runner = runner
 	done, err := a.Destroy(ctx, ask)
 	if err != nil {
 		return err

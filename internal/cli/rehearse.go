@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -154,12 +153,10 @@ func (c *command) stage(ctx context.Context, dir string, ask rehearseAsk) (*rehe
 	if err != nil {
 		return nil, rehearse.Plan{}, errors.Join(err, server.Close())
 	}
-	pem, err := os.ReadFile(env.CAFile)
+	roots, err := app.Roots(env.CAFile)
 	if err != nil {
 		return nil, rehearse.Plan{}, errors.Join(err, server.Close())
 	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(pem)
 	return &rehearsal{server: server, Stage: rehearse.Stage{
 			Operator: op, Saboteur: &saboteur{ctx: ctx, endpoint: env.Endpoint, cfg: cfg, op: op}, Clock: server.Clock(), Tell: c.emit,
 			Target: rehearse.Target{Host: cfg.Domain.Name, DNSServer: env.DNSServer, Port: env.HTTPSPort, Roots: roots, Clock: server.Clock()},
@@ -213,10 +210,7 @@ func (o *operator) Deploy(ctx context.Context, over map[string]any) error {
 		return err
 	}
 	ask := app.DeployAsk{Cells: "all"}
-	if ask.API, err = artifact(a.Config.Function.API); err != nil {
-		return err
-	}
-	if ask.Forward, err = artifact(a.Config.Function.Forward); err != nil {
+	if ask.API, ask.Forward, err = artifacts(a.Config); err != nil {
 		return err
 	}
 	if ask.Runner, err = o.command.runner(ctx, a.Config); err != nil {
@@ -233,8 +227,7 @@ func (o *operator) Shift(ctx context.Context, over map[string]any, tell func(cut
 		return "", err
 	}
 	a.Emit, a.Started = tell, a.Clock.Now()
-	s := a.Config.Shift
-	done, err := a.Shift(ctx, app.ShiftAsk{Ask: cutover.Ask{Step: cutover.Percent(s.Step), To: cutover.Percent(s.To), MaxExposure: cutover.Percent(s.MaxExposure)}})
+	done, err := a.Shift(ctx, app.ShiftAsk{Ask: app.AskOf(a.Config.Shift)})
 	return done.Outcome, err
 }
 

@@ -94,6 +94,16 @@ func (c *command) app(ctx context.Context, cfg config.Config) (*app.App, error) 
 	}, nil
 }
 
+// provisioner wires one run that asks Pulumi too.
+func (c *command) provisioner(ctx context.Context, cfg config.Config) (*app.App, infra.Runner, error) {
+	a, err := c.app(ctx, cfg)
+	if err != nil {
+		return nil, infra.Runner{}, err
+	}
+	runner, err := c.runner(ctx, cfg)
+	return a, runner, err
+}
+
 // ready loads the configuration and wires one run, for commands that add
 // nothing to either.
 func (c *command) ready(ctx context.Context) (*app.App, error) {
@@ -124,6 +134,18 @@ func (c *command) owner() (owner, url string) {
 		url = c.Env("BUILD_URL")
 	}
 	return owner, url
+}
+
+// artifacts are the two Lambda packages. What cannot be read is refused: it is
+// read before anything is changed.
+func artifacts(cfg config.Config) (api, forward infra.Artifact, err error) {
+	if api, err = artifact(cfg.Function.API); err == nil {
+		forward, err = artifact(cfg.Function.Forward)
+	}
+	if err != nil {
+		return api, forward, &app.Refused{Cause: err}
+	}
+	return api, forward, nil
 }
 
 // artifact names a Lambda package and labels it by its content.

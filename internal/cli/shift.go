@@ -113,8 +113,9 @@ func (c *command) shifter(cmd *cobra.Command, ask *app.ShiftAsk) (*app.App, erro
 	if err != nil {
 		return nil, err
 	}
-	ask.Ask.Step, ask.Ask.To = cutover.Percent(cfg.Shift.Step), cutover.Percent(cfg.Shift.To)
-	ask.Ask.MaxExposure = cutover.Percent(cfg.Shift.MaxExposure)
+	via := ask.Ask.Via // no key of the configuration
+	ask.Ask = app.AskOf(cfg.Shift)
+	ask.Ask.Via = via
 	return c.app(cmd.Context(), cfg)
 }
 

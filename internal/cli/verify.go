@@ -35,19 +35,14 @@ func (c *command) verify(cmd *cobra.Command, ask app.VerifyAsk) error {
 	if err != nil {
 		return err
 	}
-	a, err := c.app(ctx, cfg)
+	if ask.API, ask.Forward, err = artifacts(cfg); err != nil {
+		return err
+	}
+	a, runner, err := c.provisioner(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	if ask.Runner, err = c.runner(ctx, cfg); err != nil {
-		return err
-	}
-	if ask.API, err = artifact(cfg.Function.API); err != nil {
-		return err
-	}
-	if ask.Forward, err = artifact(cfg.Function.Forward); err != nil {
-		return err
-	}
+	ask.Runner = runner
 	done, err := a.Verify(ctx, ask)
 	if err != nil {
 		return err
