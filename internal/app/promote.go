@@ -34,7 +34,7 @@ func (a *App) Promote(ctx context.Context, dryRun bool) (Report, error) {
 		return Report{}, &Refused{Cause: fmt.Errorf("promote: not every user is on the candidate yet: %s", live), Next: "tapctl shift --to 100"}
 	}
 	if dryRun {
-		return Report{Outcome: "completed", Dials: live.Dials, Exposure: live.Exposure(), DryRun: true, Steps: []StepReport{},
+		return Report{Outcome: Completed, Dials: live.Dials, Exposure: live.Exposure(), DryRun: true, Steps: []StepReport{},
 			Reason: "dry run: would make version " + live.NextVersion + " live and remove the canary", NextCommand: "tapctl promote"}, nil
 	}
 	held, err := a.take(ctx, "promote")

@@ -90,7 +90,7 @@ type RetireAsk struct {
 
 // RetireReport is what retire did; its JSON is a contract.
 type RetireReport struct {
-	Outcome string       `json:"outcome"` // completed | refused
+	Outcome Outcome      `json:"outcome"` // completed | refused
 	Gates   []Gate       `json:"gates"`
 	Changes infra.Counts `json:"changes"`
 	DryRun  bool         `json:"dry_run,omitempty"`
@@ -120,11 +120,11 @@ func (a *App) Retire(ctx context.Context, ask RetireAsk) (RetireReport, error) {
 	report.Gates = RetireGates(facts)
 	for _, gate := range report.Gates {
 		if !gate.OK {
-			report.Outcome = "refused"
+			report.Outcome = Declined
 			return report, &Refused{Cause: fmt.Errorf("retire: %s: %s", gate.Name, gate.Detail), Next: gate.Next}
 		}
 	}
-	report.Outcome = "completed"
+	report.Outcome = Completed
 	if ask.DryRun {
 		return report, nil
 	}

@@ -109,7 +109,7 @@ func (a *App) planRollback(ctx context.Context, traffic *awsapi.Traffic, ask Rol
 	}
 	look, cancel := context.WithTimeout(ctx, backPatience)
 	defer cancel()
-	return Report{Outcome: "completed", Dials: live.Dials, Exposure: live.Exposure(), DryRun: true,
+	return Report{Outcome: Completed, Dials: live.Dials, Exposure: live.Exposure(), DryRun: true,
 		Reason: fmt.Sprintf("dry run: would go from %s to %s; %s", live, target, a.blue(look, traffic.Topology(), target)), Steps: []StepReport{}, NextCommand: "tapctl rollback"}, nil
 }
 

@@ -84,7 +84,7 @@ func TestRollbackFromARegionThatDoesNotAnswer(t *testing.T) {
 func dialsOf(t *testing.T, r app.Report) string {
 	t.Helper()
 	var said struct {
-		Outcome         string
+		Outcome         app.Outcome
 		Dials, Exposure json.RawMessage
 	}
 	if err := json.Unmarshal(ok[[]byte](t)(json.Marshal(r)), &said); err != nil || said.Outcome != r.Outcome {

@@ -32,7 +32,7 @@ func AskOf(s config.Shift) cutover.Ask {
 
 // Report is what shift, rollback and promote did; its JSON is a contract.
 type Report struct {
-	Outcome     string          `json:"outcome"` // completed | rolled_back | held | refused | uncertain
+	Outcome     Outcome         `json:"outcome"` // completed | rolled_back | held | refused | uncertain
 	Dials       cutover.Dials   `json:"dials"`
 	Exposure    cutover.Percent `json:"exposure"`
 	Reason      string          `json:"reason"`
@@ -249,7 +249,7 @@ func (a *App) planShift(ctx context.Context, control *awsapi.Control, traffic *a
 	if err := a.inTime(ctx, state); err != nil {
 		return Report{}, a.early(err)
 	}
-	r := Report{Outcome: "completed", Dials: state.Last.Dials, Exposure: state.Last.Exposure(), Reason: "dry run: nothing was changed", Steps: []StepReport{}, DryRun: true, NextCommand: "tapctl shift"}
+	r := Report{Outcome: Completed, Dials: state.Last.Dials, Exposure: state.Last.Exposure(), Reason: "dry run: nothing was changed", Steps: []StepReport{}, DryRun: true, NextCommand: "tapctl shift"}
 	for _, dials := range state.Plan.Steps[state.Step:] {
 		r.Steps = append(r.Steps, StepReport{Dials: dials, Exposure: exposureAt(state, dials)})
 	}
@@ -277,7 +277,7 @@ func (a *App) nothingLeft(ctx context.Context, traffic *awsapi.Traffic, ask Shif
 }
 
 func nothingToDo(live cutover.Setting) Report {
-	return Report{Outcome: "completed", Dials: live.Dials, Exposure: live.Exposure(), Reason: "nothing to do: " + live.String(), Steps: []StepReport{}, NextCommand: "tapctl status"}
+	return Report{Outcome: Completed, Dials: live.Dials, Exposure: live.Exposure(), Reason: "nothing to do: " + live.String(), Steps: []StepReport{}, NextCommand: "tapctl status"}
 }
 
 // alarmsAtStart applies on_alarm_at_start: a shift that begins under a red
@@ -342,19 +342,19 @@ func (a *App) drive(ctx context.Context, seen *sight, watch *health.Watcher, jou
 	}
 	switch end.Phase {
 	case cutover.Completed:
-		report.Outcome, report.NextCommand = "completed", "tapctl status"
+		report.Outcome, report.NextCommand = Completed, "tapctl status"
 	case cutover.RolledBack:
-		report.Outcome, report.NextCommand = "rolled_back", "correct green, then: tapctl deploy && tapctl shift"
+		report.Outcome, report.NextCommand = RolledBack, "correct green, then: tapctl deploy && tapctl shift"
 		if !end.Touched {
 			report.NextCommand = "tapctl shift"
 		}
 	case cutover.Held:
-		report.Outcome, report.NextCommand = "held", "tapctl shift --resume, or tapctl rollback"
+		report.Outcome, report.NextCommand = Held, "tapctl shift --resume, or tapctl rollback"
 		if end.HeldIn == cutover.Gated {
 			report.NextCommand = "tapctl approve, then tapctl shift --resume; or tapctl rollback"
 		}
 	case cutover.Uncertain, cutover.Turning, cutover.Syncing, cutover.Settling, cutover.Baking, cutover.Gated, cutover.Promoting, cutover.Confirming, cutover.Retreating:
-		report.Outcome, report.NextCommand = "uncertain", "tapctl status, then tapctl rollback"
+		report.Outcome, report.NextCommand = Uncertain, "tapctl status, then tapctl rollback"
 		a.unconfirmed(&report, seen, end)
 	}
 	if !end.Receipt.Decided.IsZero() {

@@ -23,7 +23,7 @@ type Unseen struct {
 func (r Report) MarshalJSON() ([]byte, error) {
 	type plain Report
 	encoded := struct {
-		Outcome string `json:"outcome"`
+		Outcome Outcome `json:"outcome"`
 		Dials   struct {
 			DNS    *cutover.Percent `json:"dns"`
 			Canary *cutover.Percent `json:"canary"`

@@ -124,7 +124,7 @@ func (a *App) awaitTarget(ctx context.Context, journal *cutover.LateJournal, top
 // undecided is the end of a rollback that knows no target.
 func (a *App) undecided(err error, live cutover.Setting, readErr error) Report {
 	unread := awsapi.UnreadOf(readErr)
-	r := Report{Outcome: "uncertain", Dials: live.Dials, Exposure: live.Exposure(), Unseen: Unseen{unread.DNS != nil, unread.Stage != nil}, Reason: err.Error() + "; nothing was turned", Steps: []StepReport{}, Stopped: a.stopped(), NextCommand: "tapctl rollback --to-blue"}
+	r := Report{Outcome: Uncertain, Dials: live.Dials, Exposure: live.Exposure(), Unseen: Unseen{unread.DNS != nil, unread.Stage != nil}, Reason: err.Error() + "; nothing was turned", Steps: []StepReport{}, Stopped: a.stopped(), NextCommand: "tapctl rollback --to-blue"}
 	if lost, ok := errors.AsType[*noTarget](err); ok {
 		r.NextCommand = lost.Hint()
 	}

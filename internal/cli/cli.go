@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/tapctl/tapctl/internal/app"
 	"github.com/tapctl/tapctl/internal/config"
 	"github.com/tapctl/tapctl/internal/cutover"
 	"github.com/tapctl/tapctl/internal/report"
@@ -238,9 +239,9 @@ func (c *command) fail(cmd *cobra.Command, err error) int {
 		fmt.Fprintf(c.Err, "next: %s\n", hint)
 	}
 	if c.output == "json" {
-		outcome := "failed"
+		outcome := app.Failed
 		if code == exitRefused || code == exitUsage {
-			outcome = "refused"
+			outcome = app.Declined
 		}
 		_ = c.json(map[string]any{"outcome": outcome, "reason": err.Error(), "next_command": hint, "exit_code": code})
 	}

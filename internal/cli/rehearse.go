@@ -221,20 +221,20 @@ func (o *operator) Deploy(ctx context.Context, over map[string]any) error {
 }
 
 // Shift implements rehearse.Operator.
-func (o *operator) Shift(ctx context.Context, over map[string]any, tell func(cutover.Event)) (string, error) {
+func (o *operator) Shift(ctx context.Context, over map[string]any, tell func(cutover.Event)) (cutover.Phase, error) {
 	a, err := o.with(over)
 	if err != nil {
 		return "", err
 	}
 	a.Emit, a.Started = tell, a.Clock.Now()
 	done, err := a.Shift(ctx, app.ShiftAsk{Ask: app.AskOf(a.Config.Shift)})
-	return done.Outcome, err
+	return cutover.Phase(done.Outcome), err
 }
 
 // Rollback implements rehearse.Operator.
 func (o *operator) Rollback(ctx context.Context) error {
 	done, err := o.app.Rollback(ctx, app.RollbackAsk{})
-	if err == nil && done.Outcome != "rolled_back" {
+	if err == nil && done.Outcome != app.RolledBack {
 		err = fmt.Errorf("rollback ended %s: %s", done.Outcome, done.Reason)
 	}
 	return err

@@ -38,7 +38,7 @@ local copy has it, say --to-blue or --to-version.`,
 				return err
 			}
 			// Going back is what was asked for: it is done when it is read back.
-			if done.Outcome != "rolled_back" && !done.DryRun {
+			if done.Outcome != app.RolledBack && !done.DryRun {
 				c.code = exitUncertain
 			}
 			return c.printReport(done)

@@ -134,16 +134,23 @@ func (c *command) shift(cmd *cobra.Command, ask app.ShiftAsk) error {
 
 // shiftCode is the exit code of a shift or a promotion, by where it ended.
 func (c *command) shiftCode(r app.Report) int {
-	switch {
-	case r.Outcome == "completed":
+	switch r.Outcome {
+	case app.Completed:
 		return exitDone
-	case r.Outcome == "held":
+	case app.Held:
 		return exitHeld
-	case r.Outcome == "rolled_back" && !r.Touched && r.Stopped:
-		return c.signalCode()
-	case r.Outcome == "rolled_back":
+	case app.RolledBack:
+		if !r.Touched && r.Stopped {
+			return c.signalCode()
+		}
 		return exitRolledBack
-	default:
+	case app.Declined:
+		return exitRefused
+	case app.Failed:
+		return exitUnexpected
+	case app.Uncertain:
+		return exitUncertain
+	default: // nobody knows: a person has to look
 		return exitUncertain
 	}
 }
@@ -171,7 +178,7 @@ func (c *command) printReport(r app.Report) error {
 // traffic is where the dials stand, or stood when they were last read.
 func traffic(r app.Report) string {
 	seen := ""
-	if r.Outcome == "uncertain" {
+	if r.Outcome == app.Uncertain {
 		seen = "last seen at " // nobody read it back
 	}
 	dns, canary := fmt.Sprintf("dns %v%% to green", r.Dials.DNS), fmt.Sprintf("canary %v%%", r.Dials.Canary)

@@ -12,7 +12,7 @@ func TestTraffic(t *testing.T) {
 	t.Parallel()
 	const lost = "; how many users are on green's code is not known"
 	for _, test := range []struct {
-		outcome string
+		outcome app.Outcome
 		unseen  app.Unseen
 		want    string
 	}{

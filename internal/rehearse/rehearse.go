@@ -15,7 +15,7 @@ import (
 type Operator interface {
 	Deploy(ctx context.Context, over map[string]any) error
 	// Shift runs a whole shift, telling its events, and returns its outcome.
-	Shift(ctx context.Context, over map[string]any, tell func(cutover.Event)) (outcome string, err error)
+	Shift(ctx context.Context, over map[string]any, tell func(cutover.Event)) (outcome cutover.Phase, err error)
 	Rollback(ctx context.Context) error
 	// APICalls counts the AWS calls made so far.
 	APICalls() int

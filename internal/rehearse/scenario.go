@@ -25,7 +25,7 @@ type Scenario struct {
 	// a deployment of the scenario's own, nil where it needs none.
 	Config, Deploy map[string]any
 	// Ends are the outcomes that pass.
-	Ends []string
+	Ends []cutover.Phase
 	// NoModel is why the harm benchmark's model cannot say what to expect, ""
 	// where it can.
 	NoModel string
@@ -64,9 +64,9 @@ const byTime = "it climbs by time, and the model plays the budget ramp"
 // Scenarios are all there are. rate and at are those of the bad one, which an
 // operator may choose.
 func Scenarios(rate float64, at cutover.Percent) []Scenario {
-	back, paced := []string{"rolled_back"}, map[string]any{"shift.plan": "budget", "shift.step": "100"}
+	back, paced := []cutover.Phase{cutover.RolledBack}, map[string]any{"shift.plan": "budget", "shift.step": "100"}
 	return []Scenario{
-		{Name: Clean, About: "a good green goes to 100 percent", Ends: []string{"completed"}, NoModel: byTime},
+		{Name: Clean, About: "a good green goes to 100 percent", Ends: []cutover.Phase{cutover.Completed}, NoModel: byTime},
 		{Name: Bad, About: "green turns bad in the middle of a lockstep shift", Fault: Fault{Kind: Errors, Rate: rate}, At: at, Ends: back, NoModel: byTime},
 		// The model has no probes that meet the fault, so this release has next to
 		// none: with the usual five a look they find it before many users do.
@@ -74,20 +74,20 @@ func Scenarios(rate float64, at cutover.Percent) []Scenario {
 			Config: with(paced, "probe.count", "1", "probe.max_failures", "1000"), Ends: back, Within: 3},
 		{Name: "slow", About: "green answers late", Fault: Fault{Kind: Slow, Rate: 1, Late: 2500 * time.Millisecond},
 			Config: paced, Ends: back},
-		{Name: "bad-region", About: "green's region is lost in the middle of a shift", Fault: Fault{Kind: Down, Rate: 1}, At: at, Ends: []string{"rolled_back", "uncertain"},
+		{Name: "bad-region", About: "green's region is lost in the middle of a shift", Fault: Fault{Kind: Down, Rate: 1}, At: at, Ends: []cutover.Phase{cutover.RolledBack, cutover.Uncertain},
 			NoModel: "it climbs by time, and the model knows no region that does not answer"},
 		{Name: "shared-incident", About: "both sides fail for a while: green is not to blame, and not to be promoted meanwhile",
 			Fault: Fault{Kind: Errors, Rate: rate, Both: true}, At: at, For: 3 * time.Minute, Config: map[string]any{"shift.hold_timeout": "20m"},
-			Ends: []string{"completed"}, NoModel: byTime},
+			Ends: []cutover.Phase{cutover.Completed}, NoModel: byTime},
 		{Name: "no-traffic", About: "nobody comes: silence is no proof", Silent: true,
 			Config: map[string]any{"shift.plan": "budget", "shift.step": "100", "shift.on_inconclusive": "hold", "shift.hold_timeout": "3m"},
-			Ends:   []string{"held"}, NoModel: "nobody comes"},
+			Ends:   []cutover.Phase{cutover.Held}, NoModel: "nobody comes"},
 		{Name: "late-onset", About: "green turns bad when half of the users are on it", Fault: Fault{Kind: Errors, Rate: rate}, At: 40, Config: paced, Ends: back},
 		{Name: "flaky", About: "both sides fail a little, always: a good release of a flaky service is not sent back",
 			Fault: Fault{Kind: Errors, Rate: 0.02, Both: true}, At: -1,
 			Config: with(paced, "evidence.slo", "0.1", "probe.max_failures", "50"),
 			Deploy: map[string]any{"alarms.api_5xx_rate": "0.3"},
-			Ends:   []string{"completed"}, NoModel: "whoever fails would fail at blue as well, and the model counts what green adds"},
+			Ends:   []cutover.Phase{cutover.Completed}, NoModel: "whoever fails would fail at blue as well, and the model counts what green adds"},
 	}
 }
 

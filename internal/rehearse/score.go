@@ -6,21 +6,23 @@ import (
 	"sort"
 	"strings"
 	"time"
+
+	"github.com/tapctl/tapctl/internal/cutover"
 )
 
 // Score is one scenario's result; its JSON is a contract. Times are seconds of
 // the embedded AWS's clock.
 type Score struct {
-	Name                string   `json:"name"`
-	Outcome             string   `json:"outcome"`
-	Requests            int      `json:"requests"`
-	Failed              int      `json:"failed"` // not explained by a fault: tapctl's own
-	Harmed              int      `json:"harmed"` // failed at green while its fault was in force
-	ExposureAtDetection *float64 `json:"exposure_at_detection"`
-	DetectSeconds       *float64 `json:"detect_s"`  // fault to decision
-	RestoreSeconds      *float64 `json:"restore_s"` // fault to the last harmed request
-	APICalls            int      `json:"api_calls"` // by tapctl, to AWS
-	Faults              []string `json:"faults"`    // what was injected, in words
+	Name                string        `json:"name"`
+	Outcome             cutover.Phase `json:"outcome"`
+	Requests            int           `json:"requests"`
+	Failed              int           `json:"failed"` // not explained by a fault: tapctl's own
+	Harmed              int           `json:"harmed"` // failed at green while its fault was in force
+	ExposureAtDetection *float64      `json:"exposure_at_detection"`
+	DetectSeconds       *float64      `json:"detect_s"`  // fault to decision
+	RestoreSeconds      *float64      `json:"restore_s"` // fault to the last harmed request
+	APICalls            int           `json:"api_calls"` // by tapctl, to AWS
+	Faults              []string      `json:"faults"`    // what was injected, in words
 	// FirstFailure is the first failed request that no fault explains.
 	FirstFailure string `json:"first_failure,omitempty"`
 	// Sides is how many answers each side gave.
@@ -77,12 +79,16 @@ func (s Score) missed(scenario Scenario, incident Incident) string {
 	case s.Failed > 0:
 		return fmt.Sprintf("%d requests failed that no fault explains", s.Failed)
 	case !slices.Contains(scenario.Ends, s.Outcome):
-		return fmt.Sprintf("it was to end %s", strings.Join(scenario.Ends, " or "))
+		ends := make([]string, len(scenario.Ends))
+		for i, end := range scenario.Ends {
+			ends[i] = string(end)
+		}
+		return fmt.Sprintf("it was to end %s", strings.Join(ends, " or "))
 	case s.Requests == 0 && !scenario.Silent:
 		return "nobody came"
 	case scenario.Fault.Kind != "" && incident.Injected.IsZero():
 		return "the shift ended before the fault began"
-	case s.Outcome == "rolled_back" && scenario.Fault.Kind != "" && incident.Decided.Before(incident.Injected):
+	case s.Outcome == cutover.RolledBack && scenario.Fault.Kind != "" && incident.Decided.Before(incident.Injected):
 		return "it was sent back before the fault"
 	case scenario.Within > 0 && s.Model != nil && s.Model.Ratio != nil && *s.Model.Ratio > scenario.Within:
 		return fmt.Sprintf("it harmed more than %v times what the model expects", scenario.Within)
@@ -104,7 +110,7 @@ type Incident struct {
 
 // score counts what the users met, and judges it beside the model where there
 // is one.
-func score(scenario Scenario, outcome string, requests []Request, incident Incident, apiCalls int, expected *Forecast) Score {
+func score(scenario Scenario, outcome cutover.Phase, requests []Request, incident Incident, apiCalls int, expected *Forecast) Score {
 	s := count(scenario, outcome, requests, incident, apiCalls)
 	s.NoModel = scenario.NoModel
 	if expected != nil {
@@ -114,7 +120,7 @@ func score(scenario Scenario, outcome string, requests []Request, incident Incid
 	return s
 }
 
-func count(scenario Scenario, outcome string, requests []Request, incident Incident, apiCalls int) Score {
+func count(scenario Scenario, outcome cutover.Phase, requests []Request, incident Incident, apiCalls int) Score {
 	s := Score{Name: scenario.Name, Outcome: outcome, Requests: len(requests), APICalls: apiCalls, Faults: []string{}, Sides: map[string]int{}}
 	sort.Slice(requests, func(i, j int) bool { return requests[i].At.Before(requests[j].At) })
 	var lastHarm time.Time

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tapctl/tapctl/internal/cutover"
 )
 
 const greenDoor, blueDoor = "127.0.0.3", "127.0.0.2"
@@ -38,7 +40,7 @@ func TestScore(t *testing.T) {
 		{"a 404 is a failure too", Request{At: at(10), Address: blueDoor, Status: 404}, Incident{}, 1, 0},
 	}
 	for _, tt := range tests {
-		s := score(Scenario{Name: "x", Ends: []string{"completed"}}, "completed", []Request{ok, tt.request}, tt.incident, 7, nil)
+		s := score(Scenario{Name: "x", Ends: []cutover.Phase{cutover.Completed}}, "completed", []Request{ok, tt.request}, tt.incident, 7, nil)
 		if s.Requests != 2 || s.Failed != tt.failed || s.Harmed != tt.harmed {
 			t.Errorf("%s: failed %d harmed %d, want %d and %d", tt.name, s.Failed, s.Harmed, tt.failed, tt.harmed)
 		}
@@ -54,7 +56,7 @@ func TestScoreTimes(t *testing.T) {
 	harmed := func(s int) Request {
 		return Request{At: t0.Add(time.Duration(s) * time.Second), Address: greenDoor, Status: 502}
 	}
-	s := score(Scenario{Name: Bad, Ends: []string{"rolled_back"}}, "rolled_back", []Request{harmed(95), harmed(5)}, incident, 0, nil)
+	s := score(Scenario{Name: Bad, Ends: []cutover.Phase{cutover.RolledBack}}, "rolled_back", []Request{harmed(95), harmed(5)}, incident, 0, nil)
 	if s.DetectSeconds == nil || *s.DetectSeconds != 90 || s.RestoreSeconds == nil || *s.RestoreSeconds != 95 {
 		t.Errorf("detect %v restore %v, want 90 and 95", s.DetectSeconds, s.RestoreSeconds)
 	}
@@ -74,13 +76,13 @@ func TestWhatAScenarioMissed(t *testing.T) {
 		}
 		return all
 	}
-	good, shown := Scenario{Ends: []string{"completed"}}, Scenario{Ends: []string{"rolled_back"}, Fault: fault}
+	good, shown := Scenario{Ends: []cutover.Phase{cutover.Completed}}, Scenario{Ends: []cutover.Phase{cutover.RolledBack}, Fault: fault}
 	bad := shown
 	bad.Within = 3
 	for _, tt := range []struct {
 		name     string
 		scenario Scenario
-		outcome  string
+		outcome  cutover.Phase
 		requests []Request
 		incident Incident
 		expected *Forecast
@@ -88,7 +90,7 @@ func TestWhatAScenarioMissed(t *testing.T) {
 	}{
 		{"a good green is through", good, "completed", fine, Incident{}, nil, ""},
 		{"nobody came", good, "completed", nil, Incident{}, nil, "nobody came"},
-		{"nobody was to come", Scenario{Ends: []string{"held"}, Silent: true}, "held", nil, Incident{}, nil, ""},
+		{"nobody was to come", Scenario{Ends: []cutover.Phase{cutover.Held}, Silent: true}, "held", nil, Incident{}, nil, ""},
 		{"a good green is sent back", good, "rolled_back", fine, Incident{}, nil, "to end completed"},
 		{"a bad green is sent back", bad, "rolled_back", harmed(2), incident, nil, ""},
 		{"a bad green is through", bad, "completed", harmed(2), incident, nil, "to end rolled_back"},
