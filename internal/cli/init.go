@@ -20,8 +20,10 @@ func (c *command) initCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Write a commented configuration to start from, and a workflow of GitHub Actions",
-		Long: `init writes a configuration with every key and what it means, to be edited. It
-writes over nothing: where one of its files exists already, it writes none.`,
+		Long: `init writes a configuration with every key and what it means, those that few need
+commented out, to be edited; --local one that needs no editing, with what differs
+from the defaults. It writes over nothing: where one of its files exists already,
+it writes none.`,
 		RunE: func(*cobra.Command, []string) error {
 			files := map[string][]byte{c.configFile: configs.Production}
 			names := []string{c.configFile}
@@ -52,7 +54,8 @@ writes over nothing: where one of its files exists already, it writes none.`,
 			for _, name := range names {
 				c.printf("%s %s\n", verb, name)
 			}
-			c.printf("next: edit it, then: tapctl validate -c %s\n", c.configFile)
+			edit := map[bool]string{false: "edit it, then: ", true: ""}[local]
+			c.printf("next: %stapctl validate -c %s\n", edit, c.configFile)
 			return nil
 		},
 	}
