@@ -158,7 +158,7 @@ func (c *command) stage(ctx context.Context, dir string, ask rehearseAsk) (*rehe
 		return nil, rehearse.Plan{}, errors.Join(err, server.Close())
 	}
 	return &rehearsal{server: server, Stage: rehearse.Stage{
-			Operator: op, Saboteur: &saboteur{ctx: ctx, endpoint: env.Endpoint, cfg: cfg, op: op}, Clock: server.Clock(), Tell: c.emit,
+			Operator: op, Saboteur: &saboteur{endpoint: env.Endpoint, cfg: cfg, op: op}, Clock: server.Clock(), Tell: c.emit,
 			Target: rehearse.Target{Host: cfg.Domain.Name, DNSServer: env.DNSServer, Port: env.HTTPSPort, Roots: roots, Clock: server.Clock()},
 		}}, rehearse.Plan{
 			Load:      rehearse.Load{Clients: ask.clients, Rate: ask.rate, Seed: ask.seed, ConnectionLife: 2 * time.Minute},
@@ -245,14 +245,13 @@ func (o *operator) APICalls() int { return o.app.Clients.Calls() }
 
 // saboteur puts faults in from outside, as 'tapctl local fault' does.
 type saboteur struct {
-	ctx      context.Context
 	endpoint string
 	cfg      config.Config
 	op       *operator
 }
 
 // Inject implements rehearse.Saboteur.
-func (s *saboteur) Inject(f rehearse.Fault) (string, error) {
+func (s *saboteur) Inject(ctx context.Context, f rehearse.Fault) (string, error) {
 	region, whose := s.cfg.TargetRegion, "green's own function"
 	if f.Both {
 		region, whose = "*", "both sides' function"
@@ -267,17 +266,17 @@ func (s *saboteur) Inject(f rehearse.Fault) (string, error) {
 		struck.Kind, what = fault.RegionDown, "the region does not answer"
 	}
 	struck.Target = fault.DefaultTarget(struck.Kind)
-	return fmt.Sprintf("%s (%s, target %s)", what, struck.Region, struck.Target), callLocal(s.ctx, "POST", s.endpoint+localaws.FaultsPath, struck, nil)
+	return fmt.Sprintf("%s (%s, target %s)", what, struck.Region, struck.Target), callLocal(ctx, "POST", s.endpoint+localaws.FaultsPath, struck, nil)
 }
 
 // Clear implements rehearse.Saboteur.
-func (s *saboteur) Clear() error {
-	return callLocal(s.ctx, "DELETE", s.endpoint+localaws.FaultsPath, nil, nil)
+func (s *saboteur) Clear(ctx context.Context) error {
+	return callLocal(ctx, "DELETE", s.endpoint+localaws.FaultsPath, nil, nil)
 }
 
 // FrontDoor implements rehearse.Saboteur.
-func (s *saboteur) FrontDoor() string {
-	addresses, err := s.op.app.Resolver().LookupHost(s.ctx, s.cfg.ProbeName(s.cfg.TargetRegion))
+func (s *saboteur) FrontDoor(ctx context.Context) string {
+	addresses, err := s.op.app.Resolver().LookupHost(ctx, s.cfg.ProbeName(s.cfg.TargetRegion))
 	if err != nil || len(addresses) == 0 {
 		return ""
 	}

@@ -24,10 +24,10 @@ type Operator interface {
 // Saboteur puts faults into the application and takes them out.
 type Saboteur interface {
 	// Inject puts the fault in force, and says so in words.
-	Inject(f Fault) (what string, err error)
-	Clear() error
+	Inject(ctx context.Context, f Fault) (what string, err error)
+	Clear(ctx context.Context) error
 	// FrontDoor is the address that clients of green dial.
-	FrontDoor() string
+	FrontDoor(ctx context.Context) string
 }
 
 // Model says what to expect of a scenario that has no NoModel, at a rate, in
@@ -111,11 +111,11 @@ func (s Stage) play(ctx context.Context, scenario Scenario, plan Plan) (Score, e
 	if err := s.Clock.Sleep(ctx, warmUp); err != nil {
 		return Score{}, err
 	}
-	scene := &scene{stage: s, scenario: scenario, ctx: ctx}
+	scene := &scene{stage: s, scenario: scenario}
 	if scenario.At < 0 {
-		scene.strike(0)
+		scene.strike(ctx, 0)
 	}
-	outcome, err := s.Operator.Shift(ctx, scenario.Config, scene.watch)
+	outcome, err := s.Operator.Shift(ctx, scenario.Config, func(e cutover.Event) { scene.watch(ctx, e) })
 	if err != nil {
 		return Score{}, err
 	}
@@ -124,7 +124,7 @@ func (s Stage) play(ctx context.Context, scenario Scenario, plan Plan) (Score, e
 		return Score{}, err
 	}
 	users.Stop()
-	if err := scene.end(); err != nil {
+	if err := scene.end(ctx); err != nil {
 		return Score{}, err
 	}
 	requests := users.Requests()
@@ -145,16 +145,24 @@ func (s Stage) play(ctx context.Context, scenario Scenario, plan Plan) (Score, e
 type scene struct {
 	stage    Stage
 	scenario Scenario
-	ctx      context.Context
 	lifting  sync.WaitGroup
 
 	mu       sync.Mutex
+	struck   bool // the fault is in, or on its way
 	incident Incident
 	failed   error
 }
 
-func (c *scene) watch(e cutover.Event) {
+func (c *scene) watch(ctx context.Context, e cutover.Event) {
 	c.stage.Tell(e)
+	if exposure, now := c.note(e); now {
+		c.strike(ctx, exposure)
+	}
+}
+
+// note says at which exposure the shift is, and whether the fault has to go in
+// now: once.
+func (c *scene) note(e cutover.Event) (cutover.Percent, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var exposure cutover.Percent
@@ -165,32 +173,40 @@ func (c *scene) watch(e cutover.Event) {
 		c.incident.Decided, c.incident.Exposure = e.At, float64(exposure)
 	}
 	due := exposure > 0 && exposure >= c.scenario.At && (c.scenario.At == 0 || e.Phase == cutover.Baking)
-	if c.scenario.Fault.Kind != "" && c.incident.Injected.IsZero() && due {
-		c.strike(exposure)
-	}
+	now := c.scenario.Fault.Kind != "" && !c.struck && due
+	c.struck = c.struck || now
+	return exposure, now
 }
 
 // strike puts the fault in, and lifts it when its time is over.
-func (c *scene) strike(exposure cutover.Percent) {
-	what, err := c.stage.Saboteur.Inject(c.scenario.Fault)
+func (c *scene) strike(ctx context.Context, exposure cutover.Percent) {
+	what, err := c.stage.Saboteur.Inject(ctx, c.scenario.Fault)
+	at := c.stage.Clock.Now()
+	var address string
+	if err == nil {
+		address = c.stage.Saboteur.FrontDoor(ctx)
+	}
+	c.mu.Lock()
+	c.struck = true
+	if c.failed = err; err == nil {
+		c.incident.Injected, c.incident.What, c.incident.Fault, c.incident.Address = at, what, c.scenario.Fault, address
+	}
+	c.mu.Unlock()
 	if err != nil {
-		c.failed = err
 		return
 	}
-	c.incident.Injected, c.incident.What, c.incident.Fault = c.stage.Clock.Now(), what, c.scenario.Fault
-	c.incident.Address = c.stage.Saboteur.FrontDoor()
 	c.stage.say(cutover.EventTrouble, "FAULT INJECTED at exposure %v%%: %s", exposure, what)
 	if c.scenario.For > 0 {
 		c.lifting.Go(func() {
-			if c.stage.Clock.Sleep(c.ctx, c.scenario.For) == nil {
-				c.lift()
+			if c.stage.Clock.Sleep(ctx, c.scenario.For) == nil {
+				c.lift(ctx)
 			}
 		})
 	}
 }
 
-func (c *scene) lift() {
-	err := c.stage.Saboteur.Clear()
+func (c *scene) lift(ctx context.Context) {
+	err := c.stage.Saboteur.Clear(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {
@@ -203,10 +219,10 @@ func (c *scene) lift() {
 }
 
 // end lifts what is left.
-func (c *scene) end() error {
+func (c *scene) end(ctx context.Context) error {
 	c.lifting.Wait()
 	if !c.incident.Injected.IsZero() && c.incident.Cleared.IsZero() {
-		if err := c.stage.Saboteur.Clear(); err != nil {
+		if err := c.stage.Saboteur.Clear(ctx); err != nil {
 			return err
 		}
 	}
