@@ -49,8 +49,7 @@ come after what they refer to. A run that was interrupted is simply run again.`,
 }
 
 func (c *command) syncAssets(cmd *cobra.Command, ask app.SyncAsk) error {
-	ctx, cancel := c.untilStopped(cmd.Context())
-	defer cancel()
+	ctx := cmd.Context()
 	a, err := c.ready(ctx)
 	if err != nil {
 		return err

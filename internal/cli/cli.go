@@ -166,8 +166,7 @@ func (c *command) prepare(cmd *cobra.Command, _ []string) error {
 	}
 	c.reporter = report.New(format, c.Err, c.Env("NO_COLOR") == "")
 	if cmd.Annotations[ownSignals] == "" {
-		ctx, _ := c.untilStopped(cmd.Context()) //nolint // its parent ends with Main
-		cmd.SetContext(ctx)
+		cmd.SetContext(c.untilStopped(cmd.Context()))
 	}
 	return nil
 }
@@ -330,18 +329,17 @@ func (c *command) emit(e cutover.Event) {
 	c.reporter.Event(e)
 }
 
-// untilStopped is a context that a signal ends, for commands that move no
-// traffic. Those that do get the signal through their ports.
-func (c *command) untilStopped(ctx context.Context) (context.Context, context.CancelFunc) {
+// untilStopped is a context that a signal ends.
+func (c *command) untilStopped(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
+		defer cancel()
 		select {
 		case <-c.Stop:
-			cancel()
-		case <-ctx.Done():
+		case <-ctx.Done(): // Main has ended
 		}
 	}()
-	return ctx, cancel
+	return ctx
 }
 
 // readableFile tells whether the path is a file that can be opened.

@@ -43,8 +43,7 @@ func (c *command) deploy(cmd *cobra.Command, ask app.DeployAsk) (app.DeployRepor
 	if err != nil {
 		return none, err
 	}
-	ctx, cancel := c.untilStopped(cmd.Context())
-	defer cancel()
+	ctx := cmd.Context()
 	if ask.API, ask.Forward, err = artifacts(cfg); err != nil {
 		return none, err
 	}

@@ -38,8 +38,7 @@ as well, with its data and the secret, for good, once its name is typed with --c
 }
 
 func (c *command) destroy(cmd *cobra.Command, ask app.DestroyAsk) error {
-	ctx, cancel := c.untilStopped(cmd.Context())
-	defer cancel()
+	ctx := cmd.Context()
 	cfg, err := c.loadUnpackaged()
 	if err != nil {
 		return err

@@ -72,8 +72,7 @@ func (c *command) localUp(cmd *cobra.Command, options localaws.Options, verbose 
 	if err != nil {
 		return err
 	}
-	ctx, cancel := c.untilStopped(cmd.Context())
-	defer cancel()
+	ctx := cmd.Context()
 	if env, err := readEnv(files.env); err == nil {
 		if _, alive := embeddedAWS(ctx, env.Endpoint); alive {
 			return &app.Refused{Cause: fmt.Errorf("local up: the embedded AWS of this directory is already running at %s", env.Endpoint), Next: `eval "$(tapctl local env)"`}
@@ -196,8 +195,7 @@ func (c *command) localEnvCommand() *cobra.Command {
 		Use:   "env",
 		Short: `Print what makes a shell use the embedded AWS: eval "$(tapctl local env)"`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := c.untilStopped(cmd.Context())
-			defer cancel()
+			ctx := cmd.Context()
 			env, err := c.findLocal(ctx)
 			if err != nil {
 				return err

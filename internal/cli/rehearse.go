@@ -88,8 +88,7 @@ func (c *command) rehearse(cmd *cobra.Command, ask rehearseAsk) error {
 	if err := ask.check(); err != nil {
 		return &usageError{cmd.CommandPath(), err}
 	}
-	ctx, cancel := c.untilStopped(cmd.Context())
-	defer cancel()
+	ctx := cmd.Context()
 	began := (clock.Real{}).Now()
 	dir, err := os.MkdirTemp("", "tapctl-rehearse-")
 	if err != nil {

@@ -33,8 +33,7 @@ not touched. A run that ended in the middle is finished by the next one.`,
 }
 
 func (c *command) retire(cmd *cobra.Command, ask app.RetireAsk) error {
-	ctx, cancel := c.untilStopped(cmd.Context())
-	defer cancel()
+	ctx := cmd.Context()
 	cfg, err := c.loadUnpackaged()
 	if err != nil {
 		return err

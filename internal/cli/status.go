@@ -20,8 +20,7 @@ func (c *command) statusCommand() *cobra.Command {
 			if every < time.Second {
 				return &usageError{cmd.CommandPath(), fmt.Errorf("--every %v: want at least 1s: each look asks AWS dozens of times", every)}
 			}
-			ctx, cancel := c.untilStopped(cmd.Context())
-			defer cancel()
+			ctx := cmd.Context()
 			a, err := c.ready(ctx)
 			if err != nil {
 				return err

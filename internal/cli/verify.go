@@ -29,8 +29,7 @@ unless --no-sentinel is given.`,
 }
 
 func (c *command) verify(cmd *cobra.Command, ask app.VerifyAsk) error {
-	ctx, cancel := c.untilStopped(cmd.Context())
-	defer cancel()
+	ctx := cmd.Context()
 	cfg, err := c.loadPackaged(nil)
 	if err != nil {
 		return err
