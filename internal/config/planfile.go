@@ -13,7 +13,8 @@ import (
 )
 
 // PlanStep is one entry of a plan's file: a step, or a pause in front of the
-// next one. A dial that is left out stays where the step before had it.
+// next one, or, at the end, of the promotion. A dial that is left out stays where
+// the step before had it.
 type PlanStep struct {
 	DNS     *float64 `yaml:"dns"`
 	Canary  *float64 `yaml:"canary"`
@@ -49,7 +50,7 @@ func LoadPlan(path string) ([]PlanStep, error) {
 	dns, canary := math.Inf(-1), math.Inf(-1)
 	for i := range plan.Steps {
 		step := &plan.Steps[i]
-		k.planStep(fmt.Sprintf("steps[%d]", i+1), step, i == len(plan.Steps)-1)
+		k.planStep(fmt.Sprintf("steps[%d]", i+1), step)
 		k.planRises(fmt.Sprintf("steps[%d]", i+1), step, &dns, &canary)
 	}
 	if len(plan.Steps) > 0 && plan.Steps[0].IsPause() {
@@ -61,14 +62,12 @@ func LoadPlan(path string) ([]PlanStep, error) {
 	return plan.Steps, nil
 }
 
-func (c *checker) planStep(key string, s *PlanStep, last bool) {
+func (c *checker) planStep(key string, s *PlanStep) {
 	switch {
 	case s.IsPause() && s.Pause != "approval":
 		c.add(key+".pause", s.Pause, "want approval")
 	case s.IsPause() && (s.DNS != nil || s.Canary != nil || s.Bake != ""):
 		c.add(key, "", "a pause has no dials of its own: put them into an entry after it")
-	case s.IsPause() && last:
-		return // it keeps the promotion
 	case !s.IsPause() && s.DNS == nil && s.Canary == nil:
 		c.add(key, "", "want dns, canary or both, or pause")
 	case !s.IsPause() && s.Timeout != "":

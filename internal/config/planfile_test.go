@@ -30,7 +30,7 @@ steps:
     timeout: 30m
   - {canary: 0.5}
   - {canary: 100}
-  - {pause: approval}
+  - {pause: approval, timeout: 2m}
 `)
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +38,8 @@ steps:
 	n := func(f float64) *float64 { return &f }
 	want := []config.PlanStep{
 		{DNS: n(10), Canary: n(0)}, {DNS: n(100), Bake: "2m", BakeTime: 2 * time.Minute},
-		{Pause: "approval", Timeout: "30m", TimeoutTime: 30 * time.Minute}, {Canary: n(0.5)}, {Canary: n(100)}, {Pause: "approval"},
+		{Pause: "approval", Timeout: "30m", TimeoutTime: 30 * time.Minute}, {Canary: n(0.5)}, {Canary: n(100)},
+		{Pause: "approval", Timeout: "2m", TimeoutTime: 2 * time.Minute},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -62,6 +63,7 @@ func TestLoadPlanRefuses(t *testing.T) {
 		{"a timeout without pause", "steps: [{dns: 1, timeout: 5m}]", "steps[1].timeout"},
 		{"another pause", "steps: [{dns: 1}, {pause: coffee}, {dns: 2}]", "steps[2].pause"},
 		{"a pause with dials", "steps: [{dns: 1}, {pause: approval, dns: 2}, {dns: 3}]", "steps[2]"},
+		{"a last pause's timeout without unit", "steps: [{dns: 1}, {pause: approval, timeout: 5}]", "steps[2].timeout"},
 		{"a pause first", "steps: [{pause: approval}, {dns: 3}]", "steps[1].pause"},
 	}
 	for _, tt := range tests {
