@@ -133,6 +133,13 @@ func (a *App) Strategy(ctx context.Context, top topology.Topology, live cutover.
 	return plan, err
 }
 
+// FilePlan is filePlan of the file, within the configuration's limits.
+func (a *App) FilePlan(path string, live cutover.Setting) (cutover.Plan, error) {
+	a.Config.Shift.Plan = path
+	plan, _, err := a.strategy(context.Background(), topology.Topology{}, live, ShiftAsk{Ask: cutover.Ask{MaxExposure: cutover.Percent(a.Config.Shift.MaxExposure)}})
+	return plan, err
+}
+
 // InTime is inTime.
 func (a *App) InTime(ctx context.Context, s cutover.State) error { return a.inTime(ctx, s) }
 

@@ -155,13 +155,13 @@ func (a *App) admit(ctx context.Context, top topology.Topology, state *cutover.S
 }
 
 // gates are the steps of the plan that shift.approve keeps.
-func (a *App) gates(p cutover.Plan) ([]cutover.Gate, error) {
+func (a *App) gates(p cutover.Plan, live cutover.Setting) ([]cutover.Gate, error) {
 	s := a.Config.Shift
 	above := make([]cutover.Percent, len(s.Approve))
 	for i, percent := range s.Approve {
 		above[i] = cutover.Percent(percent)
 	}
-	return cutover.GatesOf(p, above, s.ApprovePromotion, s.ApproveTimeout)
+	return cutover.GatesOf(p, live, above, s.ApprovePromotion, s.ApproveTimeout)
 }
 
 // notDeployed refuses with the command that helps.

@@ -57,7 +57,7 @@ func (a *App) strategy(ctx context.Context, top topology.Topology, live cutover.
 	if budget != nil {
 		a.pace(&plan, live, *budget)
 	}
-	plan.Gates, err = a.gates(plan)
+	plan.Gates, err = a.gates(plan, live)
 	return plan, budget, err
 }
 
@@ -164,56 +164,6 @@ func (a *App) pace(plan *cutover.Plan, live cutover.Setting, b ramp.Budget) {
 		}
 		plan.Bakes, before = append(plan.Bakes, bake), d
 	}
-}
-
-// filePlan is a plan as its file has it.
-func (a *App) filePlan(path string, live cutover.Setting, ask ShiftAsk) (cutover.Plan, error) {
-	entries, err := config.LoadPlan(path)
-	if err != nil {
-		return cutover.Plan{}, err
-	}
-	var steps []cutover.Dials
-	var bakes []time.Duration
-	var gates []cutover.Gate
-	last := live.Dials
-	if live.DNS == 0 && live.Base == cutover.Forwarder {
-		last.Canary = 0 // the percent for probes is nobody's exposure
-	}
-	for _, entry := range entries {
-		if entry.IsPause() {
-			timeout := entry.TimeoutTime
-			if timeout == 0 {
-				timeout = a.Config.Shift.ApproveTimeout
-			}
-			gates = append(gates, cutover.Gate{Step: len(steps), Timeout: timeout})
-			continue
-		}
-		next := last
-		if entry.DNS != nil {
-			next.DNS = max(last.DNS, cutover.Percent(*entry.DNS))
-		}
-		if entry.Canary != nil {
-			next.Canary = max(last.Canary, cutover.Percent(*entry.Canary))
-		}
-		if next == live.Dials || next == last && len(steps) > 0 {
-			continue // the dials already stand there
-		}
-		steps, bakes, last = append(steps, next), append(bakes, entry.BakeTime), next
-	}
-	if len(steps) == 0 {
-		return cutover.Plan{}, cutover.ErrNothingToDo
-	}
-	if cutover.ModeOf(live) == cutover.Release && last.DNS != live.DNS {
-		return cutover.Plan{}, &Refused{Cause: fmt.Errorf("plan %s: a release turns the canary alone, and dns stands at %v%%", path, live.DNS), Next: "take dns out of the plan"}
-	}
-	plan := a.plan(steps, !ask.NoPromote && cutover.Promotes(live, steps), ask.Once)
-	plan.Bakes = bakes
-	for _, g := range gates {
-		if g.Step > 0 && (g.Step < len(steps) || plan.Promote) {
-			plan.Gates = append(plan.Gates, g)
-		}
-	}
-	return plan, nil
 }
 
 // PlanReport is what a shift would do; its JSON is a contract. Times are

@@ -113,6 +113,13 @@ func (c *command) shifter(cmd *cobra.Command, ask *app.ShiftAsk) (*app.App, erro
 	if err != nil {
 		return nil, err
 	}
+	if cfg.Shift.PlanFile() != "" {
+		for _, flag := range []string{"step", "to", "via"} {
+			if cmd.Flags().Changed(flag) {
+				return nil, &usageError{cmd.CommandPath(), fmt.Errorf("--%s: the steps are those of the plan's file %s", flag, cfg.Shift.PlanFile())}
+			}
+		}
+	}
 	via := ask.Ask.Via // no key of the configuration
 	ask.Ask = app.AskOf(cfg.Shift)
 	ask.Ask.Via = via

@@ -26,12 +26,19 @@ type Approval struct {
 
 // GatesOf puts a gate in front of the first step that exposes more users to the
 // candidate than each of above (percents, growing), and in front of the
-// promotion if asked. A first step cannot be kept: starting it is the approval.
-func GatesOf(p Plan, above []Percent, promotion bool, timeout time.Duration) ([]Gate, error) {
+// promotion if asked. What live is beyond was passed before. A first step cannot
+// be kept, so it may go beyond none.
+func GatesOf(p Plan, live Setting, above []Percent, promotion bool, timeout time.Duration) ([]Gate, error) {
 	var gates []Gate
 	for _, limit := range above {
+		if live.CandidateExposure() > limit {
+			continue
+		}
 		step := slices.IndexFunc(p.Steps, func(d Dials) bool { return Setting{Dials: d}.CandidateExposure() > limit })
 		switch {
+		case step == 0 && live.CandidateExposure() == limit:
+			return nil, fmt.Errorf("plan: the first step exposes more users than the %v%% that are on the candidate now, which needs an approval, and a first step cannot wait for one: "+
+				"leave %[1]v out of shift.approve for this shift (--approve); starting it is the approval", limit)
 		case step == 0:
 			return nil, fmt.Errorf("plan: the first step exposes %v%% of users at once, and more than %v%% needs an approval: make the step smaller",
 				Setting{Dials: p.Steps[0]}.CandidateExposure(), limit)
