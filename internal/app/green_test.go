@@ -20,6 +20,7 @@ type green struct {
 	live, next string
 	stuck      bool // it takes patches and does not follow them
 	answers    int  // the status of whoever invokes it
+	denies     bool // who asks for a version
 }
 
 func (g *green) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
@@ -53,6 +54,16 @@ func (g *green) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		answer(rw, map[string]any{"stageName": "prod", "variables": map[string]string{"fn": g.fn}, "canarySettings": map[string]any{"percentTraffic": g.canary}})
 	case strings.HasSuffix(r.URL.Path, "/invocations"):
 		answer(rw, map[string]any{"statusCode": g.answers, "body": "{}"})
+	case strings.HasSuffix(r.URL.Path, "/configuration"):
+		version := r.URL.Query().Get("Qualifier")
+		switch known := version == "1" || version == g.next; {
+		case g.denies:
+			wire.Refuse(rw, call, wire.RESTJSONProtocol, wire.Errorf(http.StatusForbidden, "AccessDeniedException", "not allowed"))
+		case !known:
+			wire.Refuse(rw, call, wire.RESTJSONProtocol, wire.Errorf(http.StatusNotFound, "ResourceNotFoundException", "Function not found: %s", version))
+		default:
+			answer(rw, map[string]string{"Version": version})
+		}
 	case strings.HasSuffix(r.URL.Path, "/aliases/live"):
 		var update struct{ FunctionVersion string }
 		if len(body) > 0 && json.Unmarshal(body, &update) == nil {

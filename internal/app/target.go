@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/tapctl/tapctl/internal/awsapi"
@@ -133,17 +134,33 @@ func (a *App) undecided(err error, live cutover.Setting, readErr error) Report {
 }
 
 // versionFits refuses a version of green while blue answers outside the canary:
-// that would send users up. Its look serves the rollback too.
+// that would send users up; and one that Lambda does not have: its retreat could
+// not succeed, nor any after it, which goes where the journal says. Its look
+// serves the rollback too.
 func (a *App) versionFits(ctx context.Context, traffic *awsapi.Traffic, ask RollbackAsk) (v view, err error) {
 	if ask.ToVersion == "" {
 		return v, nil
 	}
 	look, cancel := a.rest(context.WithoutCancel(ctx), ctx)
 	defer cancel()
+	green := traffic.Topology().Target
+	exists := true
+	var asking sync.WaitGroup
 	// What cannot be read does not keep a rollback from its target.
+	asking.Go(func() {
+		found, err := a.Clients.FunctionHas(look, green.Region, green.APIFunction, ask.ToVersion)
+		exists = found || err != nil
+	})
 	v.live, v.readErr = traffic.Read(look)
+	asking.Wait()
 	if v.live.Base == cutover.Forwarder {
 		return v, &Refused{Cause: fmt.Errorf("rollback: --to-version is for a green that answers by itself, and blue answers: %s", v.live), Next: "tapctl rollback"}
+	}
+	if !exists {
+		return v, &Refused{
+			Cause: fmt.Errorf("rollback: %s in %s has no version %s", green.APIFunction, green.Region, ask.ToVersion),
+			Next:  "tapctl rollback --to-version N; aws lambda list-versions-by-function --region " + green.Region + " --function-name " + green.APIFunction,
+		}
 	}
 	return v, nil
 }

@@ -189,6 +189,26 @@ func TestVersionIsRefusedWhileBlueAnswers(t *testing.T) {
 	}
 }
 
+// A retreat to a version that is not there cannot succeed, and the journal would
+// send every later one there too. Who may not ask goes on.
+func TestAVersionThatIsNotThereIsRefused(t *testing.T) {
+	t.Parallel()
+	w := promotedWorld(t)
+	for _, dryRun := range []bool{true, false} {
+		_, err := w.Rollback(t.Context(), app.RollbackAsk{ToVersion: "9", DryRun: dryRun})
+		if exitCode(err) != 3 || !strings.Contains(err.Error(), "has no version 9") {
+			t.Errorf("dry run %v: want a refusal, got %v", dryRun, err)
+		}
+	}
+	if got := ok[cutover.Lease](t)(w.control().Lease(t.Context())); got.Purpose == "rollback" || w.green.version() != "2" {
+		t.Errorf("something was changed: version %s, lease %+v", w.green.version(), got)
+	}
+	w.green.denies = true
+	if r := ok[app.Report](t)(w.Rollback(t.Context(), app.RollbackAsk{ToVersion: "1"})); r.Outcome != "rolled_back" || w.green.version() != "1" {
+		t.Errorf("%s at version %s: %s", r.Outcome, w.green.version(), r.Reason)
+	}
+}
+
 // A copy that cannot be written is no reason to stop, and one is told.
 func TestKeepShift(t *testing.T) {
 	t.Parallel()

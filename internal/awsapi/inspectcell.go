@@ -92,6 +92,15 @@ func (c *Clients) AliasState(ctx context.Context, region, function, alias string
 	return found, nil
 }
 
+// FunctionHas tells whether the function has a version of this number.
+func (c *Clients) FunctionHas(ctx context.Context, region, function, version string) (bool, error) {
+	_, err := c.Lambda(region).GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &function, Qualifier: &version})
+	if code(err) == "ResourceNotFoundException" {
+		return false, nil
+	}
+	return err == nil, trouble(fmt.Sprintf("read version %s of %s in %s", version, function, region), err)
+}
+
 // Invokable tells whether the policy of exactly this qualifier lets the stage
 // invoke the function: a permission on the function does not reach its aliases.
 // https://docs.aws.amazon.com/lambda/latest/dg/access-control-resource-based.html

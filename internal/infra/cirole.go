@@ -53,6 +53,7 @@ func ShiftPolicy(t topology.Topology) Document {
 		allow("Sync", []string{"arn:aws:route53:::change/*"}, "route53:GetChange"),
 		allow("Canary", []string{fmt.Sprintf("arn:aws:apigateway:%s::/restapis/%s/stages/%s", green.Region, green.RestAPI, green.Stage)}, "apigateway:GET", "apigateway:PATCH"),
 		allow("Versions", []string{function}, "lambda:GetAlias", "lambda:UpdateAlias"),
+		allow("Version", []string{function + ":*"}, "lambda:GetFunctionConfiguration"), // that a rollback is told to go to
 		allow("Preflight", []string{function + ":next"}, "lambda:InvokeFunction"),
 		// DescribeAlarms of composite alarms and GetMetricData take no other
 		// resource. https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html
