@@ -365,20 +365,30 @@ func (d *deployment) assemble(base infra.Base, cells map[topology.Side]infra.Out
 	slices.SortFunc(d.top.Alarms, func(a, b topology.Alarm) int { return strings.Compare(a.Name, b.Name) })
 }
 
-// store keeps the topology in the control table and beside the operator.
+// store keeps the topology in the control table, if the lease is still this
+// run's, and beside the operator. Whether a call that failed has told the table
+// nobody knows, and a copy that fails comes after it: neither is a refusal.
 func (d *deployment) store(ctx context.Context) error {
-	if err := d.control().PutTopology(ctx, d.top); err != nil {
-		return err
+	put := d.control().PutTopology
+	if d.held != nil { // else this is the first deploy
+		put = d.held.PutTopology
 	}
-	encoded, err := json.MarshalIndent(d.top, "", "  ")
+	err := put(ctx, d.top)
+	if errors.Is(err, cutover.ErrFenced) {
+		return &Fenced{d.held.Lease().Purpose, err}
+	}
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(d.StateDir, 0o700); err != nil {
-		return fmt.Errorf("keep a local copy of the topology: %w", err)
+	encoded, err := json.MarshalIndent(d.top, "", "  ")
+	if err == nil {
+		err = os.MkdirAll(d.StateDir, 0o700)
 	}
-	if err := os.WriteFile(d.topologyFile(), encoded, 0o600); err != nil {
-		return fmt.Errorf("keep a local copy of the topology: %w", err)
+	if err == nil {
+		err = os.WriteFile(d.topologyFile(), encoded, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("keep a local copy of the topology, which the control table has: %w", err)
 	}
 	return nil
 }

@@ -102,6 +102,11 @@ func (a *App) Hold(ctx context.Context, held *awsapi.Held) (running context.Cont
 	}, stop
 }
 
+// Store is store of what a run that holds the lease built.
+func (a *App) Store(ctx context.Context, held *awsapi.Held, top topology.Topology) error {
+	return (&deployment{App: a, held: held, top: top}).store(ctx)
+}
+
 // Take is take.
 func (a *App) Take(ctx context.Context, purpose string) (*awsapi.Held, error) {
 	return a.take(ctx, purpose)

@@ -65,20 +65,34 @@ func RetireGates(f RetireFacts) []Gate {
 	return append(gates, g)
 }
 
-// settled asks how long green has had all traffic.
+// settled asks how long green has had all traffic: since the end of the newest
+// shift, if that left it there. A release that went back did so within green.
 func settled(f RetireFacts) Gate {
 	g := Gate{Name: "settled", Next: "tapctl retire, later"}
 	switch {
 	case f.After == 0:
 		g.OK, g.Detail = true, "retire.after is 0"
-	case !f.Found || f.Shift.Phase != cutover.Completed:
-		g.Detail, g.Next = "the journal has no completed shift", "tapctl status"
+	case !f.Found:
+		g.Detail, g.Next = "the journal has no shift", "tapctl status"
+	case !leftAtGreen(f.Shift):
+		g.Detail, g.Next = fmt.Sprintf("shift %s (%s) did not leave all traffic with green's own version", f.Shift.ID, f.Shift.Phase), "tapctl status"
 	default:
 		stood := f.Now.Sub(f.Shift.At()).Truncate(time.Second)
 		g.OK = stood >= f.After
 		g.Detail = fmt.Sprintf("green has had all traffic for %v of %v", stood, f.After)
 	}
 	return g
+}
+
+// leftAtGreen tells whether green's own version answers everybody since the end
+// of the shift.
+func leftAtGreen(s cutover.State) bool {
+	end := s.Last
+	if s.Phase == cutover.RolledBack {
+		end = s.Target // read back there; one that touched nothing began there
+	}
+	over := s.Phase == cutover.Completed || s.Phase == cutover.RolledBack
+	return over && end.Base == cutover.Live && end.DNS == 100
 }
 
 // RetireAsk is what retire is asked to do.
@@ -117,15 +131,12 @@ func (a *App) Retire(ctx context.Context, ask RetireAsk) (RetireReport, error) {
 	if err != nil {
 		return report, refused(err)
 	}
-	report.Gates = RetireGates(facts)
-	for _, gate := range report.Gates {
-		if !gate.OK {
-			report.Outcome = Declined
-			return report, &Refused{Cause: fmt.Errorf("retire: %s: %s", gate.Name, gate.Detail), Next: gate.Next}
-		}
+	report.Outcome, report.Gates = Declined, RetireGates(facts)
+	if err := shut(report.Gates); err != nil {
+		return report, err
 	}
-	report.Outcome = Completed
 	if ask.DryRun {
+		report.Outcome = Completed
 		return report, nil
 	}
 	held, err := a.take(ctx, "retire")
@@ -133,8 +144,27 @@ func (a *App) Retire(ctx context.Context, ask RetireAsk) (RetireReport, error) {
 		return report, refused(err)
 	}
 	defer a.release(ctx, held)
+	// A rollback may have come and gone before the lease was this run's.
+	if err := a.lookAtTraffic(ctx, control, top, &facts); err != nil {
+		return report, refused(err)
+	}
+	report.Gates = RetireGates(facts)
+	if err := shut(report.Gates); err != nil {
+		return report, err
+	}
+	report.Outcome = Completed
 	report.Changes, err = a.retire(ctx, top, ask.Runner, held)
 	return report, err
+}
+
+// shut refuses for the first gate that is.
+func shut(gates []Gate) error {
+	for _, gate := range gates {
+		if !gate.OK {
+			return &Refused{Cause: fmt.Errorf("retire: %s: %s", gate.Name, gate.Detail), Next: gate.Next}
+		}
+	}
+	return nil
 }
 
 func (a *App) retireFacts(ctx context.Context, control *awsapi.Control, top topology.Topology, ask RetireAsk) (RetireFacts, error) {
@@ -143,14 +173,8 @@ func (a *App) retireFacts(ctx context.Context, control *awsapi.Control, top topo
 		Now: now, External: top.External != "", ExternalQuiet: ask.ExternalQuiet,
 		After: a.Config.Retire.After, Quiet: a.Config.Retire.Quiet, MaxRequests: a.Config.Retire.MaxRequests,
 	}
-	var err error
-	if facts.Shift, facts.Found, err = control.Shift(ctx); err != nil {
-		return facts, err
-	}
-	if facts.Found && facts.Shift.Phase.Open() {
-		return facts, openShift("retire", facts.Shift)
-	}
-	if facts.Live, err = awsapi.NewTraffic(a.Clients, top).Read(ctx); err != nil {
+	err := a.lookAtTraffic(ctx, control, top, &facts)
+	if err != nil {
 		return facts, err
 	}
 	if !facts.External && !top.Retired {
@@ -160,6 +184,18 @@ func (a *App) retireFacts(ctx context.Context, control *awsapi.Control, top topo
 	}
 	facts.GreenHealthy, facts.GreenMinutes, err = a.Clients.Healthy(ctx, top.Target.HealthCheck, now.Add(-healthWindow), now)
 	return facts, err
+}
+
+// lookAtTraffic is what of the facts another run may change.
+func (a *App) lookAtTraffic(ctx context.Context, control *awsapi.Control, top topology.Topology, facts *RetireFacts) (err error) {
+	if facts.Shift, facts.Found, err = control.Shift(ctx); err != nil {
+		return err
+	}
+	if facts.Found && facts.Shift.Phase.Open() {
+		return openShift("retire", facts.Shift)
+	}
+	facts.Live, err = awsapi.NewTraffic(a.Clients, top).Read(ctx)
+	return err
 }
 
 // healthWindow is how long green must have been healthy without a break.
@@ -182,14 +218,14 @@ func (a *App) retire(ctx context.Context, top topology.Topology, runner infra.Ru
 	}
 	ctx, stop := d.hold(ctx, held)
 	defer stop()
-	// Written ahead: from here on no command sends traffic to blue, whether
-	// this run gets to the end or not.
+	// Written ahead, by whoever holds the lease alone: from here on no command
+	// sends traffic to blue, whether this run gets to the end or not.
 	top.Retired = true
 	d.top = top
-	if err := d.store(ctx); err != nil {
-		return d.counts, refused(err)
+	err := d.store(ctx)
+	if err == nil {
+		err = d.removeBlue(ctx, top)
 	}
-	err := d.removeBlue(ctx, top)
 	return d.counts, ended(ctx, err)
 }
 

@@ -42,7 +42,7 @@ func (a *App) Rollback(ctx context.Context, ask RollbackAsk) (Report, error) {
 		return Report{}, a.notDeployed(err)
 	}
 	if top.Retired && ask.ToBlue {
-		return Report{}, &Refused{Cause: errors.New("rollback: blue is retired, there is nothing to go back to"), Next: "tapctl rollback, to the version that was live before"}
+		return Report{}, blueIsGone()
 	}
 	traffic := awsapi.NewTraffic(a.Clients, top)
 	v, err := a.versionFits(whole, traffic, ask)
@@ -73,6 +73,13 @@ func (a *App) Rollback(ctx context.Context, ask RollbackAsk) (Report, error) {
 	questions, cancelQuestions := a.rest(ctx, whole)
 	a.askAtOnce(questions, journal, traffic, ask, &v)
 	cancelQuestions()
+	if v.retired && ask.ToBlue {
+		return Report{}, blueIsGone()
+	}
+	if v.retired && !top.Retired {
+		top.Retired = true
+		traffic = awsapi.NewTraffic(a.Clients, top)
+	}
 	target, err := a.awaitTarget(ctx, journal, top, &v, ask)
 	if err != nil {
 		return a.undecided(err, v.live, v.readErr), nil
@@ -91,6 +98,10 @@ func (a *App) Rollback(ctx context.Context, ask RollbackAsk) (Report, error) {
 		seen.had = &v // what did not answer is not waited for again before the first call
 	}
 	return a.drive(ctx, seen, nil, journal, state, release)
+}
+
+func blueIsGone() error {
+	return &Refused{Cause: errors.New("rollback: blue is retired, there is nothing to go back to"), Next: "tapctl rollback, to the version that was live before"}
 }
 
 // planRollback is the dry run.

@@ -164,6 +164,29 @@ func TestTargetWithoutTheJournalAndDNS(t *testing.T) {
 	}
 }
 
+// A retire that told the table between a rollback's ids and its lease has the
+// word: blue may be gone before its users are there.
+func TestARetireInBetweenIsSeen(t *testing.T) {
+	t.Parallel()
+	for _, toBlue := range []bool{false, true} {
+		w := promotedWorld(t)
+		w.journal(cutover.State{ID: "m", Phase: cutover.Completed, Target: blueAnswers})
+		stale := filepath.Join(w.StateDir, "stale.json")
+		if err := os.WriteFile(stale, ok[[]byte](t)(json.Marshal(w.top)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		gone := w.top
+		gone.Retired = true
+		if err := w.control().PutTopology(t.Context(), gone); err != nil {
+			t.Fatal(err)
+		}
+		r, err := w.Rollback(t.Context(), app.RollbackAsk{Topology: stale, ToBlue: toBlue, Shaped: toBlue})
+		if refused := exitCode(err) == 3; refused != toBlue || w.weights() != "0/100" || w.green.fn != "Shop-prod-api:live" {
+			t.Errorf("to blue %v: %s (%s), %v; weights %s, base %s", toBlue, r.Outcome, r.Reason, err, w.weights(), w.green.fn)
+		}
+	}
+}
+
 // The dry run refuses where the run itself would not know.
 func TestDryRunWithoutTheJournal(t *testing.T) {
 	t.Parallel()

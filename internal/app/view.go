@@ -18,6 +18,8 @@ type view struct {
 	newest    cutover.State // the journal's record
 	found     bool
 	recordErr error // why there is no record
+
+	retired bool // read under the lease: blue is to go, or has gone
 }
 
 // errNotAsked stands for a look that was left out.
@@ -57,6 +59,9 @@ func (a *App) askAtOnce(ctx context.Context, journal *cutover.LateJournal, traff
 	var asking sync.WaitGroup
 	asking.Go(func() {
 		leaseErr = journal.Take(ctx)
+		if leaseErr == nil {
+			asking.Go(func() { v.retired = a.retired(ctx) })
+		}
 		if leaseErr == nil && ask.journal() {
 			again.record(ctx, a)
 		}
@@ -76,6 +81,14 @@ func (a *App) askAtOnce(ctx context.Context, journal *cutover.LateJournal, traff
 		first = again
 	}
 	v.newest, v.found, v.recordErr = first.newest, first.found, first.recordErr
+}
+
+// retired tells whether a retire has begun, where the control table says so.
+func (a *App) retired(ctx context.Context) bool {
+	call, cancel := a.briefly(ctx)
+	defer cancel()
+	top, err := a.control().Topology(call)
+	return err == nil && top.Retired
 }
 
 // rest is what whole has left, and half of the patience at least: what came

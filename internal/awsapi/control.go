@@ -143,14 +143,19 @@ func (c *Control) Topology(ctx context.Context) (topology.Topology, error) {
 
 // PutTopology stores what this deploy built.
 func (c *Control) PutTopology(ctx context.Context, t topology.Topology) error {
-	encoded, err := json.Marshal(t)
+	item, err := topologyItem(t)
 	if err != nil {
 		return err
 	}
-	item := key(pkTopology)
-	item[document] = text(string(encoded))
 	_, err = c.clients.DynamoDB(c.home).PutItem(ctx, &dynamodb.PutItemInput{TableName: &c.table, Item: item})
 	return trouble("store the topology in table "+c.table, err)
+}
+
+func topologyItem(t topology.Topology) (map[string]ddbtypes.AttributeValue, error) {
+	encoded, err := json.Marshal(t)
+	item := key(pkTopology)
+	item[document] = text(string(encoded))
+	return item, err
 }
 
 // Forget removes the topology and the journal's newest shift, once what they
@@ -275,10 +280,7 @@ func (h *Held) Save(ctx context.Context, s cutover.State) error {
 	item := key(pkShift)
 	item[document], item["fence"], item["saves"] = text(string(encoded)), fence, order
 	writes := []ddbtypes.TransactWriteItem{
-		{ConditionCheck: &ddbtypes.ConditionCheck{
-			TableName: &h.control.table, Key: key(pkLease), ConditionExpression: aws.String("fence = :fence"),
-			ExpressionAttributeValues: map[string]ddbtypes.AttributeValue{":fence": fence},
-		}},
+		h.mine(),
 		{Put: &ddbtypes.Put{
 			TableName: &h.control.table, Item: item, ConditionExpression: aws.String("attribute_not_exists(fence) OR fence <> :fence OR saves <= :saves"),
 			ExpressionAttributeValues: map[string]ddbtypes.AttributeValue{":fence": fence, ":saves": order},
@@ -298,14 +300,38 @@ func (h *Held) Save(ctx context.Context, s cutover.State) error {
 		}
 		writes = append(writes, ddbtypes.TransactWriteItem{Put: &ddbtypes.Put{TableName: &h.control.table, Item: item}})
 	}
-	_, err = h.control.clients.DynamoDB(h.control.home).TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
+	if err = h.write(ctx, "write the journal to", writes); err == nil {
+		h.saved = s.ID
+	}
+	return err
+}
+
+// PutTopology stores the topology while the lease's token is still this run's: a
+// rollback that seized it went by the one before.
+func (h *Held) PutTopology(ctx context.Context, t topology.Topology) error {
+	item, err := topologyItem(t)
+	if err != nil {
+		return err
+	}
+	return h.write(ctx, "store the topology in", []ddbtypes.TransactWriteItem{h.mine(), {Put: &ddbtypes.Put{TableName: &h.control.table, Item: item}}})
+}
+
+// mine is the condition that the lease's token is still this run's, the first of
+// what write writes.
+func (h *Held) mine() ddbtypes.TransactWriteItem {
+	return ddbtypes.TransactWriteItem{ConditionCheck: &ddbtypes.ConditionCheck{
+		TableName: &h.control.table, Key: key(pkLease), ConditionExpression: aws.String("fence = :fence"),
+		ExpressionAttributeValues: map[string]ddbtypes.AttributeValue{":fence": number(h.lease.Token)},
+	}}
+}
+
+// write is one transaction; it fails with ErrFenced where mine does not hold.
+func (h *Held) write(ctx context.Context, step string, writes []ddbtypes.TransactWriteItem) error {
+	_, err := h.control.clients.DynamoDB(h.control.home).TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
 	if cancelled, ok := errors.AsType[*ddbtypes.TransactionCanceledException](err); ok && fenced(cancelled) {
 		return cutover.ErrFenced
 	}
-	if err == nil {
-		h.saved = s.ID
-	}
-	return trouble("write the journal to table "+h.control.table, err)
+	return trouble(step+" table "+h.control.table, err)
 }
 
 // superseded is the shift that the journal has now, where it never ended: its

@@ -139,9 +139,10 @@ func TestSeizeFences(t *testing.T) {
 		t.Errorf("seized: want token %d, got %d", old.Lease().Token+1, newer.Lease().Token)
 	}
 	for name, call := range map[string]func(context.Context) error{
-		"save":    func(ctx context.Context) error { return old.Save(ctx, cutover.State{ID: "stale"}) },
-		"beat":    old.Beat,
-		"release": old.Release,
+		"save":     func(ctx context.Context) error { return old.Save(ctx, cutover.State{ID: "stale"}) },
+		"topology": func(ctx context.Context) error { return old.PutTopology(ctx, topology.Topology{}) },
+		"beat":     old.Beat,
+		"release":  old.Release,
 	} {
 		if err := call(t.Context()); !errors.Is(err, cutover.ErrFenced) {
 			t.Errorf("%s of the old holder: want ErrFenced, got %v", name, err)
