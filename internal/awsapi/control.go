@@ -376,24 +376,20 @@ func (p Past) item() (map[string]ddbtypes.AttributeValue, error) {
 
 // History reads the shifts that ended, the newest first, at most limit.
 func (c *Control) History(ctx context.Context, limit int32) ([]Past, error) {
-	in := &dynamodb.QueryInput{
-		TableName: &c.table, KeyConditionExpression: aws.String("pk = :pk"), ScanIndexForward: aws.Bool(false), Limit: &limit,
-		ExpressionAttributeValues: map[string]ddbtypes.AttributeValue{":pk": text(pkHistory)},
-	}
-	out, err := func() (*dynamodb.QueryOutput, error) {
+	items, err := func() ([]map[string]ddbtypes.AttributeValue, error) {
 		home, cancel := untilHalf(ctx)
 		defer cancel()
-		return c.clients.DynamoDB(c.home).Query(home, in)
+		return c.ended(home, c.home, limit)
 	}()
 	if err != nil {
-		replica, replicaErr := c.clients.DynamoDB(c.replica).Query(ctx, in)
+		replica, replicaErr := c.ended(ctx, c.replica, limit)
 		if replicaErr != nil {
 			return nil, c.unread("read the history", err, replicaErr)
 		}
-		out = replica
+		items = replica
 	}
 	var all []Past
-	for _, item := range out.Items {
+	for _, item := range items {
 		encoded, _ := item[document].(*ddbtypes.AttributeValueMemberS)
 		var past Past
 		if encoded == nil {
@@ -405,6 +401,28 @@ func (c *Control) History(ctx context.Context, limit int32) ([]Past, error) {
 		all = append(all, past)
 	}
 	return all, nil
+}
+
+// ended are the history's items in a region. One answer has 1 MB at most, some
+// 250 shifts, however many were asked for.
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Query.Pagination.html
+func (c *Control) ended(ctx context.Context, region string, limit int32) (items []map[string]ddbtypes.AttributeValue, err error) {
+	in := &dynamodb.QueryInput{
+		TableName: &c.table, KeyConditionExpression: aws.String("pk = :pk"), ScanIndexForward: aws.Bool(false), Limit: &limit,
+		ExpressionAttributeValues: map[string]ddbtypes.AttributeValue{":pk": text(pkHistory)},
+	}
+	for {
+		out, err := c.clients.DynamoDB(region).Query(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, out.Items...)
+		left := limit - int32(len(items))
+		if left <= 0 || len(out.LastEvaluatedKey) == 0 {
+			return items, nil
+		}
+		in.Limit, in.ExclusiveStartKey = &left, out.LastEvaluatedKey
+	}
 }
 
 func fenced(e *ddbtypes.TransactionCanceledException) bool {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -414,6 +415,26 @@ func TestHistoryHasWhatWasSuperseded(t *testing.T) {
 			}
 			same(t, "history", test.want, got)
 		})
+	}
+}
+
+// One answer of the table has 1 MB: a longer history takes several, and the rest
+// was once left out without a word.
+func TestHistoryIsReadToItsEnd(t *testing.T) {
+	t.Parallel()
+	w, control := newControl(t)
+	held := ok[*awsapi.Held](t)(w.take(control, "a"))
+	const shifts = 8
+	for i := range shifts {
+		if err := held.Save(t.Context(), cutover.State{ID: strconv.Itoa(i), Phase: cutover.RolledBack, Reason: strings.Repeat("r", 300<<10)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, limit := range []int32{5, shifts, 100} {
+		past := ok[[]awsapi.Past](t)(control.History(t.Context(), limit))
+		if len(past) != min(int(limit), shifts) || past[0].State.ID != "7" || past[len(past)-1].State.ID != strconv.Itoa(shifts-len(past)) {
+			t.Errorf("of %d: %d shift(s)", limit, len(past))
+		}
 	}
 }
 
