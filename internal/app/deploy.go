@@ -118,29 +118,43 @@ func (d *deployment) identify(ctx context.Context) error {
 	return nil
 }
 
-// guard takes the lease and refuses where a shift is open or users are on a
-// candidate that this deploy would replace under them. Before the first
-// deploy there is no control table, and nothing to guard.
+// guard refuses where a shift is open or users are on a candidate that this
+// deploy would replace under them, and takes the lease. A dry run only looks: it
+// changes nothing, and keeps nobody out. Before the first deploy there is no
+// control table, and nothing to guard.
 func (d *deployment) guard(ctx context.Context) (*awsapi.Held, error) {
-	shift, found, err := d.control().Shift(ctx)
+	err := d.refuseOpen(ctx, "deploy")
 	if errors.Is(err, awsapi.ErrNoTopology) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	if found && shift.Phase.Open() {
-		return nil, openShift("deploy", shift)
+	if d.ask.DryRun {
+		return nil, d.refuseExposed(ctx)
 	}
 	held, err := d.take(ctx, "deploy")
 	if err != nil {
 		return nil, err
 	}
-	if err := d.refuseExposed(ctx); err != nil {
+	// A shift may have come and gone, or held, before the lease was this run's.
+	if err = d.refuseOpen(ctx, "deploy"); err == nil {
+		err = d.refuseExposed(ctx)
+	}
+	if err != nil {
 		d.release(ctx, held)
 		return nil, err
 	}
 	return held, nil
+}
+
+// refuseOpen refuses what no open shift may meet.
+func (a *App) refuseOpen(ctx context.Context, purpose string) error {
+	shift, found, err := a.control().Shift(ctx)
+	if err == nil && found && shift.Phase.Open() {
+		return openShift(purpose, shift)
+	}
+	return err
 }
 
 func (d *deployment) refuseExposed(ctx context.Context) error {

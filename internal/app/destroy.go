@@ -72,6 +72,10 @@ func (a *App) Destroy(ctx context.Context, ask DestroyAsk) (DestroyReport, error
 		var stop func()
 		ctx, stop = d.hold(ctx, held)
 		defer stop()
+		// A shift may have begun, and held, before the lease was this run's.
+		if err := a.refuseOpen(ctx, "destroy"); err != nil {
+			return report, refused(err)
+		}
 	}
 	if err := a.giveBack(ctx, top); err != nil {
 		return report, refused(err)
@@ -145,12 +149,8 @@ func (d *deployment) doomed(base bool) []string {
 // refuseServing looks at what users do, not at the weights: with the records
 // gone nobody is served, whatever they said.
 func (a *App) refuseServing(ctx context.Context, top topology.Topology) error {
-	shift, found, err := a.control().Shift(ctx)
-	if err != nil && !errors.Is(err, awsapi.ErrNoTopology) {
+	if err := a.refuseOpen(ctx, "destroy"); err != nil && !errors.Is(err, awsapi.ErrNoTopology) {
 		return err
-	}
-	if found && shift.Phase.Open() {
-		return openShift("destroy", shift)
 	}
 	for _, cell := range []topology.Cell{top.Source, top.Target} {
 		if cell.SetID == top.Source.SetID && (top.External != "" || top.Retired) {

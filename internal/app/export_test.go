@@ -126,6 +126,14 @@ func (a *App) Guard(ctx context.Context) error {
 	return err
 }
 
+// Look is guard of a deploy's dry run.
+func (a *App) Look(ctx context.Context) (held *awsapi.Held, err error) {
+	return (&deployment{App: a, ask: DeployAsk{DryRun: true}}).guard(ctx)
+}
+
+// DryRun is dryRun.
+var DryRun = dryRun
+
 // Prepare is prepare.
 func (a *App) Prepare(ctx context.Context, top topology.Topology, ask ShiftAsk) (cutover.State, error) {
 	s, _, err := a.prepare(ctx, a.control(), awsapi.NewTraffic(a.Clients, top), ask)

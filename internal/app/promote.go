@@ -34,6 +34,12 @@ func (a *App) Promote(ctx context.Context, dryRun bool) (Report, error) {
 		return Report{}, &Refused{Cause: fmt.Errorf("promote: not every user is on the candidate yet: %s", live), Next: "tapctl shift --to 100"}
 	}
 	if dryRun {
+		if err := a.leaseIsFree(asking); err != nil {
+			return Report{}, a.early(err)
+		}
+		if err := a.refuseOpen(asking, "promote"); err != nil {
+			return Report{}, a.early(err)
+		}
 		return Report{Outcome: Completed, Dials: live.Dials, Exposure: live.Exposure(), DryRun: true, Steps: []StepReport{},
 			Reason: "dry run: would make version " + live.NextVersion + " live and remove the canary", NextCommand: "tapctl promote"}, nil
 	}

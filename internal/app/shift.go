@@ -237,25 +237,6 @@ func (a *App) announcePlan(id string, live cutover.Setting, plan cutover.Plan) {
 		strings.Join(parts, " "), end, plan.Length(0))
 }
 
-// planShift is the dry run: the plan, and nothing else.
-func (a *App) planShift(ctx context.Context, control *awsapi.Control, traffic *awsapi.Traffic, ask ShiftAsk) (Report, error) {
-	state, _, err := a.prepare(ctx, control, traffic, ask)
-	if errors.Is(err, cutover.ErrNothingToDo) {
-		return a.nothingLeft(ctx, traffic, ask)
-	}
-	if err != nil {
-		return Report{}, a.early(err)
-	}
-	if err := a.inTime(ctx, state); err != nil {
-		return Report{}, a.early(err)
-	}
-	r := Report{Outcome: Completed, Dials: state.Last.Dials, Exposure: state.Last.Exposure(), Reason: "dry run: nothing was changed", Steps: []StepReport{}, DryRun: true, NextCommand: "tapctl shift"}
-	for _, dials := range state.Plan.Steps[state.Step:] {
-		r.Steps = append(r.Steps, StepReport{Dials: dials, Exposure: exposureAt(state, dials)})
-	}
-	return r, nil
-}
-
 func exposureAt(s cutover.State, d cutover.Dials) cutover.Percent {
 	return cutover.Setting{Dials: d, Base: s.Last.Base}.Exposure()
 }
