@@ -134,6 +134,9 @@ func (a *App) Look(ctx context.Context) (held *awsapi.Held, err error) {
 // DryRun is dryRun.
 var DryRun = dryRun
 
+// NextOf is nextOf.
+var NextOf = nextOf
+
 // Prepare is prepare.
 func (a *App) Prepare(ctx context.Context, top topology.Topology, ask ShiftAsk) (cutover.State, error) {
 	s, _, err := a.prepare(ctx, a.control(), awsapi.NewTraffic(a.Clients, top), ask)

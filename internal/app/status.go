@@ -30,6 +30,8 @@ type Status struct {
 	DNSGreen *float64     `json:"dns_green_answers"`
 	Unread   []UnreadDial `json:"unread,omitempty"`
 	Warnings []string     `json:"warnings,omitempty"`
+	// NextCommand is what to type next.
+	NextCommand string `json:"next_command"`
 }
 
 // SeenDials are the dials that were read.
@@ -80,7 +82,8 @@ func (a *App) Status(ctx context.Context) (Status, error) {
 			return Status{}, err
 		}
 	}
-	a.readRest(ctx, top, &s)
+	newest, known := a.readRest(ctx, top, &s)
+	s.NextCommand = nextOf(live, newest, known && len(s.Unread) == 0, s.Lease != nil, top.Retired)
 	return s, nil
 }
 
@@ -122,14 +125,51 @@ func statusOf(live cutover.Setting, unread awsapi.Unread) Status {
 	return s
 }
 
-// readRest adds what is not a dial; what cannot be read of it is a warning.
-func (a *App) readRest(ctx context.Context, top topology.Topology, s *Status) {
+// nextOf is the command to type next, by where traffic is, the journal's newest
+// shift (the zero one where there was none), who has the lease, and whether blue
+// is gone.
+func nextOf(live cutover.Setting, newest cutover.State, known, held, retired bool) string {
+	open := newest.Phase != "" && newest.Phase.Open()
+	gated := newest.Phase == cutover.Gated || newest.HeldIn == cutover.Gated
+	switch exposed := live.CandidateExposure() > 0; {
+	case !known:
+		return "tapctl status, again; tapctl rollback works meanwhile"
+	case open && gated:
+		return "tapctl approve, then tapctl shift --resume where no run waits; or tapctl rollback"
+	case held:
+		return "tapctl status --watch; tapctl rollback works at any time"
+	case newest.Phase == cutover.Uncertain:
+		return "tapctl rollback"
+	case open:
+		return "tapctl shift --resume, or tapctl rollback"
+	case cutover.Unpromoted(live):
+		return "tapctl promote, or tapctl rollback"
+	case exposed:
+		return "tapctl shift, or tapctl rollback"
+	case newest.Phase == cutover.RolledBack && newest.Touched && newest.Last.NextVersion == live.NextVersion && live.NextVersion != live.LiveVersion:
+		return "correct green, then: tapctl deploy && tapctl shift"
+	case live.Base == cutover.Forwarder || live.NextVersion != live.LiveVersion:
+		return "tapctl verify, then tapctl shift"
+	case live.DNS < 100:
+		return "tapctl shift, or tapctl rollback"
+	case retired:
+		return "tapctl deploy, then tapctl shift, with the next release"
+	default:
+		return "tapctl retire --dry-run, or tapctl rollback"
+	}
+}
+
+// readRest adds what is not a dial; what cannot be read of it is a warning. It
+// returns the journal's newest shift, and whether that is known.
+func (a *App) readRest(ctx context.Context, top topology.Topology, s *Status) (newest cutover.State, known bool) {
 	warn := func(what string, err error) {
 		if err != nil {
 			s.Warnings = append(s.Warnings, what+": "+err.Error())
 		}
 	}
-	warn("journal", a.readJournal(ctx, s))
+	newest, err := a.readJournal(ctx, s)
+	known = err == nil
+	warn("journal", err)
 	refs := alarmRefs(top)
 	look, cancel := a.briefly(ctx)
 	states, err := awsapi.Alarms{Clients: a.Clients}.ReadAlarms(look, refs, a.Clock.Now())
@@ -152,9 +192,10 @@ func (a *App) readRest(ctx context.Context, top topology.Topology, s *Status) {
 	if err == nil {
 		s.DNSGreen = &share
 	}
+	return newest, known
 }
 
-func (a *App) readJournal(ctx context.Context, s *Status) error {
+func (a *App) readJournal(ctx context.Context, s *Status) (cutover.State, error) {
 	control := a.control()
 	ctx, cancel := a.briefly(ctx)
 	defer cancel()
@@ -167,5 +208,5 @@ func (a *App) readJournal(ctx context.Context, s *Status) error {
 		s.Phase = shift.Phase
 		s.LastEvent = &LastEvent{At: shift.At(), Shift: shift.ID, Phase: string(shift.Phase), Reason: shift.Reason}
 	}
-	return errors.Join(leaseErr, err)
+	return shift, errors.Join(leaseErr, err)
 }

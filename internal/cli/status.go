@@ -74,6 +74,7 @@ func (c *command) printStatus(s app.Status) error {
 	if s.Lease != nil {
 		c.printf("lease     %s for a %s until %s %s\n", s.Lease.Owner, s.Lease.Purpose, s.Lease.Expires.Format(time.RFC3339), s.Lease.RunURL)
 	}
+	c.printf("next: %s\n", s.NextCommand)
 	for _, warning := range s.Warnings {
 		fmt.Fprintf(c.Err, "warning: %s\n", warning)
 	}
