@@ -155,23 +155,27 @@ func getFrom(ts *testscript.TestScript, neg bool, args []string) {
 	fetch(ts, neg, args[0], args[1:])
 }
 
-func fetch(ts *testscript.TestScript, neg bool, from string, args []string) {
+// visitor reaches a host where DNS leads now, over a connection for each request.
+func visitor(ts *testscript.TestScript, from, host string) *http.Client {
 	pem, err := os.ReadFile(ts.Getenv("TAPCTL_AWS_CA_BUNDLE"))
 	ts.Check(err)
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(pem)
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+	address := net.JoinHostPort(ask(ts, host), ts.Getenv("TAPCTL_AWS_HTTPS_PORT"))
+	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: host},
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, network, address)
+		},
+	}}
+}
+
+func fetch(ts *testscript.TestScript, neg bool, from string, args []string) {
 	times, err := strconv.Atoi(args[3])
 	ts.Check(err)
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
 	for range times {
-		address := net.JoinHostPort(ask(ts, args[0]), ts.Getenv("TAPCTL_AWS_HTTPS_PORT"))
-		client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
-			DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: args[0]},
-			DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-				return dialer.DialContext(ctx, network, address)
-			},
-		}}
-		response, err := client.Get("https://" + args[0] + args[1])
+		response, err := visitor(ts, from, args[0]).Get("https://" + args[0] + args[1])
 		ts.Check(err)
 		response.Body.Close() //nolint:errcheck // Non-fatal: only the status counts.
 		if got := fmt.Sprint(response.StatusCode); (got == args[2]) == neg {

@@ -23,7 +23,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"start": start, "await": await, "signal": signal, "finish": finish, "until": until,
 	"localenv": localenv, "ports": ports, "dns": dnsShare, "weights": weights, "world": world, "get": get, "getfrom": getFrom, "changed": changed,
 	"left": left, "website": website, "object": object, "headers": headers, "restore": restore, "nowhere": nowhere, "planted": planted, "detach": detach, "records": records, "versions": versions, "harms": harms,
-	"site": site, "plain": plain, "halfway": halfway,
+	"site": site, "mirror": mirror, "plain": plain, "halfway": halfway,
 	"role": role, "statehome": stateHome, "assume": assume, "used": used, "blink": blink,
 }
 

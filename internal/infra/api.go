@@ -24,6 +24,13 @@ type restAPI struct {
 	stage      *apigateway.Stage
 }
 
+// binaryMedia has every body of a request reach the function in base64, and the
+// bodies that a function returns in base64 leave as the bytes they were.
+// Without it API Gateway takes all of them for text in UTF-8, which damages what
+// is none.
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/lambda-proxy-binary-media.html
+var binaryMedia = []string{"*/*"}
+
 // restAPI is a proxy of everything to one integration, whose function is the
 // stage variable fn: base and canary differ by that variable only.
 func (c *cell) restAPI() error {
@@ -33,6 +40,7 @@ func (c *cell) restAPI() error {
 		EndpointConfiguration: &apigateway.RestApiEndpointConfigurationArgs{Types: pulumi.String("REGIONAL")},
 		// Everybody, the probes included, comes through the custom domains.
 		DisableExecuteApiEndpoint: pulumi.Bool(true),
+		BinaryMediaTypes:          pulumi.ToStringArray(binaryMedia),
 		Tags:                      c.tags("public API"),
 	}, c.in()...)
 	if err != nil {
@@ -144,7 +152,7 @@ func (c *cell) checkers() ([]string, error) {
 func (c *cell) definitionHash(uri string, checkers []string) pulumi.String {
 	hash := sha256.New()
 	// The parts cannot fail to encode: they are strings.
-	_ = json.NewEncoder(hash).Encode([]any{"ANY /", "ANY /{proxy+}", uri, c.Config.OpenToAll(), c.Config.AllowedCIDR, checkers, c.Config.Function.HealthPath})
+	_ = json.NewEncoder(hash).Encode([]any{"ANY /", "ANY /{proxy+}", uri, c.Config.OpenToAll(), c.Config.AllowedCIDR, checkers, c.Config.Function.HealthPath, binaryMedia})
 	return pulumi.String(hex.EncodeToString(hash.Sum(nil))[:16])
 }
 

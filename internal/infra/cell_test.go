@@ -343,6 +343,7 @@ func TestAPIIsOneProxyWhoseFunctionIsAStageVariable(t *testing.T) {
 	if api.text("name") != "Shop-prod-api" || api.Inputs["disableExecuteApiEndpoint"] != true {
 		t.Errorf("api: %v", api.Inputs)
 	}
+	same(t, "bodies that are no text", []any{"*/*"}, api.Inputs["binaryMediaTypes"])
 	uri := "arn:aws:apigateway:" + greenRegion + ":lambda:path/2015-03-31/functions/arn:aws:lambda:" + greenRegion + ":" + account + ":function:${stageVariables.fn}/invocations"
 	for resource, id := range map[string]string{"root": "root", "proxy": "proxy-id"} {
 		integration := w.one(t, "apigateway/integration:Integration", resource)

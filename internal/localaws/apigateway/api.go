@@ -155,6 +155,14 @@ func (s *Service) createAPI(now time.Time, r *regional, settings apiSettings, po
 func (a *restAPI) patch(region string, operations []patchOperation) error {
 	settings, policy := a.apiSettings, a.policy
 	for _, op := range operations {
+		if escaped, ok := strings.CutPrefix(op.Path, "/binaryMediaTypes/"); ok {
+			media := strings.ReplaceAll(escaped, "~1", "/")
+			settings.BinaryMediaTypes = slices.DeleteFunc(slices.Clone(settings.BinaryMediaTypes), func(t string) bool { return t == media })
+			if op.Op != "remove" {
+				settings.BinaryMediaTypes = append(settings.BinaryMediaTypes, media)
+			}
+			continue
+		}
 		if op.Op != "replace" && (op.Op != "remove" || op.Path != "/policy") {
 			return op.invalid()
 		}

@@ -1,6 +1,7 @@
 package apigateway_test
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,9 +20,10 @@ func TestControlPlaneReadsBackWhatWasWritten(t *testing.T) {
 	w := newWorld(t, nil)
 	api := w.api("")
 	must[*sdk.UpdateRestApiOutput](t)(w.client.UpdateRestApi(w.ctx, &sdk.UpdateRestApiInput{RestApiId: &api, PatchOperations: []types.PatchOperation{
-		patch("replace", "/description", "words"), patch("replace", "/disableExecuteApiEndpoint", "true")}}))
+		patch("replace", "/description", "words"), patch("replace", "/disableExecuteApiEndpoint", "true"),
+		patch("add", "/binaryMediaTypes/*~1*", ""), patch("add", "/binaryMediaTypes/image~1png", ""), patch("remove", "/binaryMediaTypes/image~1png", "")}}))
 	got := must[*sdk.GetRestApiOutput](t)(w.client.GetRestApi(w.ctx, &sdk.GetRestApiInput{RestApiId: &api}))
-	if aws.ToString(got.Description) != "words" || !got.DisableExecuteApiEndpoint || !got.CreatedDate.Equal(start) {
+	if aws.ToString(got.Description) != "words" || !got.DisableExecuteApiEndpoint || !got.CreatedDate.Equal(start) || !slices.Equal(got.BinaryMediaTypes, []string{"*/*"}) {
 		t.Errorf("got %+v", got)
 	}
 	resources := must[*sdk.GetResourcesOutput](t)(w.client.GetResources(w.ctx, &sdk.GetResourcesInput{RestApiId: &api, Embed: []string{"methods"}}))

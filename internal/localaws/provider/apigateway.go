@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -164,7 +165,7 @@ type restAPI struct {
 	Description               string                 `json:"description"`
 	EndpointConfiguration     *endpointConfiguration `json:"endpointConfiguration" aws:"replace"`
 	DisableExecuteAPIEndpoint bool                   `json:"disableExecuteApiEndpoint"`
-	BinaryMediaTypes          []string               `json:"binaryMediaTypes" aws:"replace"`
+	BinaryMediaTypes          []string               `json:"binaryMediaTypes"`
 	Tags                      map[string]string      `json:"tags"`
 	Arn                       string                 `json:"arn" aws:"out"`
 	ExecutionArn              string                 `json:"executionArn" aws:"out"`
@@ -218,6 +219,16 @@ func updateRestAPI(ctx context.Context, s *session, id string, old, now restAPI)
 	}
 	if old.DisableExecuteAPIEndpoint != now.DisableExecuteAPIEndpoint {
 		patches = append(patches, replace("/disableExecuteApiEndpoint", fmt.Sprint(now.DisableExecuteAPIEndpoint)))
+	}
+	for _, media := range old.BinaryMediaTypes {
+		if !slices.Contains(now.BinaryMediaTypes, media) {
+			patches = append(patches, remove("/binaryMediaTypes/"+pathKey(media)))
+		}
+	}
+	for _, media := range now.BinaryMediaTypes {
+		if !slices.Contains(old.BinaryMediaTypes, media) {
+			patches = append(patches, types.PatchOperation{Op: types.OpAdd, Path: aws.String("/binaryMediaTypes/" + pathKey(media))})
+		}
 	}
 	if err := patchAPI(ctx, s, id, patches...); err != nil {
 		return err
