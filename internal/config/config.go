@@ -107,7 +107,7 @@ type Function struct {
 	Forward      string        `mapstructure:"forward"`      // zip with the bootstrap of the forwarder
 	Architecture string        `mapstructure:"architecture"` // arm64 | x86_64, of both packages
 	MemoryMB     int           `mapstructure:"memory_mb"`    // of both functions; CPU grows with it
-	Timeout      time.Duration `mapstructure:"timeout"`      // API Gateway waits 29 s
+	Timeout      time.Duration `mapstructure:"timeout"`      // of the application; API Gateway waits 29 s
 	HealthPath   string        `mapstructure:"health_path"`  // what checkers and probes ask for
 	SecretTTL    time.Duration `mapstructure:"secret_ttl"`   // how long the function keeps the secret's value
 }

@@ -203,6 +203,7 @@ func TestFunctions(t *testing.T) {
 		"api":     {"TABLE_NAME": "Shop-prod-items", "TAPCTL_VERSION": "api-1", "TAPCTL_SIDE": "green", "SECRET_ARN": "arn:green-secret", "SECRET_TTL_SECONDS": "300"},
 		"forward": {"FORWARD_FUNCTION_ARN": blueLive, "TAPCTL_VERSION": "forward-1", "TAPCTL_SIDE": "green"},
 	}
+	timeouts := map[string]float64{"api": 7, "forward": 29} // blue may take as long as API Gateway waits
 	if n := len(w.of("lambda/function:Function")); n != len(want) {
 		t.Errorf("want %d functions, got %d", len(want), n)
 	}
@@ -216,7 +217,7 @@ func TestFunctions(t *testing.T) {
 		}
 		same(t, service, map[string]any{
 			"name": "Shop-prod-" + service, "runtime": "provided.al2023", "handler": "bootstrap", "architectures": []any{"x86_64"},
-			"role": "arn:aws:iam::" + account + ":role/Shop-prod-" + service + "-" + greenRegion, "memorySize": 512.0, "timeout": 7.0,
+			"role": "arn:aws:iam::" + account + ":role/Shop-prod-" + service + "-" + greenRegion, "memorySize": 512.0, "timeout": timeouts[service],
 			"publish": true, "environment": map[string]any{"variables": environment},
 		}, m.Inputs)
 	}

@@ -3,6 +3,7 @@ package infra
 import (
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/cloudwatch"
 	"github.com/pulumi/pulumi-aws/sdk/v6/go/aws/iam"
@@ -27,7 +28,7 @@ func (c *cell) application() error {
 	if err != nil {
 		return err
 	}
-	fn, err := c.function("api", c.API, role, map[string]string{
+	fn, err := c.function("api", c.API, role, c.Config.Function.Timeout, map[string]string{
 		"TABLE_NAME": c.Base.TableName, "TAPCTL_VERSION": c.API.Version, "TAPCTL_SIDE": string(c.Side),
 		// The ARN, never the value: whoever may read the function's
 		// configuration could read it there.
@@ -48,6 +49,11 @@ func (c *cell) application() error {
 	}
 	return c.alias(fn, "next", fn.lambda.Version)
 }
+
+// forwardTimeout is as long as API Gateway waits: whatever blue may take, its
+// answer reaches the user. function.timeout is about the application.
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
+const forwardTimeout = 29 * time.Second
 
 // forwarder exists in green only and may call blue's live version only; where
 // blue is external it calls nothing in this account.
@@ -73,7 +79,7 @@ func (c *cell) forwarder() error {
 	if err != nil {
 		return err
 	}
-	fn, err := c.function("forward", c.Forward, role, env)
+	fn, err := c.function("forward", c.Forward, role, forwardTimeout, env)
 	if err != nil {
 		return err
 	}
@@ -146,7 +152,7 @@ func (c *cell) role(service string, rights []statement) (*iam.Role, error) {
 	return role, err
 }
 
-func (c *cell) function(service string, artifact Artifact, role *iam.Role, env map[string]string) (*function, error) {
+func (c *cell) function(service string, artifact Artifact, role *iam.Role, timeout time.Duration, env map[string]string) (*function, error) {
 	name := c.Config.Name(service)
 	// Made before the function, with retention and key: Lambda would create
 	// one that keeps everything for ever, and needs no right to do so here.
@@ -162,7 +168,7 @@ func (c *cell) function(service string, artifact Artifact, role *iam.Role, env m
 		Code:          pulumi.NewFileArchive(artifact.Path),
 		Role:          role.Arn,
 		MemorySize:    pulumi.Int(c.Config.Function.MemoryMB),
-		Timeout:       pulumi.Int(int(c.Config.Function.Timeout.Seconds())),
+		Timeout:       pulumi.Int(int(timeout.Seconds())),
 		Publish:       pulumi.Bool(true),
 		Environment:   &lambda.FunctionEnvironmentArgs{Variables: toStringMap(env)},
 		Tags:          c.tags(service),
