@@ -5,6 +5,7 @@
 package relay
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,6 +40,12 @@ func Region(functionARN string) (string, error) {
 	}
 	return parts[3], nil
 }
+
+// IdleTimeout is how long a connection to blue may be unused, by the wall clock:
+// Lambda freezes an environment between two requests for longer than servers
+// keep a connection, and one that blue has closed fails the request that is
+// written to it. Some servers keep one for 5 s only.
+const IdleTimeout = 3 * time.Second
 
 // deadlineMargin is kept from the function's own deadline for the answer.
 const deadlineMargin = 250 * time.Millisecond
@@ -224,9 +231,19 @@ func mark(payload []byte) (answer []byte, status int, err error) {
 		headers = map[string]any{}
 	}
 	headers[viaHeader] = via
-	if members["headers"], err = json.Marshal(headers); err != nil {
+	if members["headers"], err = encode(headers); err != nil {
 		return nil, 0, err
 	}
-	answer, err = json.Marshal(members)
+	answer, err = encode(members)
 	return answer, status, err
+}
+
+// encode is json.Marshal without the escaping for HTML, which makes six bytes of
+// each < > &: a page that fits Lambda's limit would no longer.
+func encode(v any) ([]byte, error) {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(v)
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), err
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -130,6 +131,21 @@ func TestTheAnswerIsOtherwiseUntouched(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A page may be as large as Lambda takes: what makes it larger on its way loses
+// it.
+func TestAPageStaysAsLargeAsItIs(t *testing.T) {
+	t.Parallel()
+	page := strings.Repeat("<&>", 1000)
+	b := &blue{answers: []answer{{payload: `{"statusCode":200,"headers":{"Link":"<a>"},"body":"` + page + `"}`}}}
+	payload, err := handler(b).Invoke(t.Context(), []byte(`{"httpMethod":"GET"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if limit := len(b.answers[0].payload) + len(`,"X-Tapctl-Via":"forward"`); len(payload) > limit || !strings.Contains(string(payload), page) {
+		t.Errorf("%d bytes of %d: %.80s", len(payload), limit, payload)
 	}
 }
 

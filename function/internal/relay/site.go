@@ -39,6 +39,7 @@ func NewSite(base, connect string) (*Site, error) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 4 // an environment serves one request at a time
+	transport.IdleConnTimeout = IdleTimeout
 	if connect != "" {
 		var d net.Dialer
 		transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -81,7 +82,7 @@ func (s *Site) Send(ctx context.Context, event []byte) ([]byte, error) {
 	if len(body) > answerMax {
 		return nil, fmt.Errorf("the answer of %s is larger than a function may return (%d bytes)", s.base.Host, answerMax)
 	}
-	return json.Marshal(proxyAnswer(response, body))
+	return encode(proxyAnswer(response, body))
 }
 
 func (s *Site) request(ctx context.Context, in events.APIGatewayProxyRequest) (*http.Request, error) {

@@ -136,6 +136,30 @@ func TestSiteAnswers(t *testing.T) {
 	}
 }
 
+// A page of a site grows by its escaped quotes at most.
+func TestSitesPageStaysAsLargeAsItIs(t *testing.T) {
+	t.Parallel()
+	page := strings.Repeat("<&>", 1000)
+	h, _ := old(t, "", "", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, page) }) //nolint:errcheck // the test's own server
+	payload, err := h.Blue.Send(t.Context(), []byte(`{"httpMethod":"GET","path":"/"}`))
+	if err != nil || !strings.Contains(string(payload), page) {
+		t.Errorf("%v: %.80s", err, payload)
+	}
+}
+
+// A connection that is older than servers keep one is not used again: what is
+// no GET would fail on it.
+func TestSiteForgetsIdleConnections(t *testing.T) {
+	t.Parallel()
+	site, err := relay.NewSite("https://old.example.net", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := site.Transport().IdleConnTimeout; got <= 0 || got >= 5*time.Second {
+		t.Errorf("connections are kept for %v", got)
+	}
+}
+
 // A connection that broke may have reached the site: only what may run twice
 // is sent again.
 func TestSiteTries(t *testing.T) {
