@@ -156,7 +156,7 @@ func (a *App) refuseServing(ctx context.Context, top topology.Topology) error {
 		if cell.SetID == top.Source.SetID && (top.External != "" || top.Retired) {
 			continue // none of tapctl's
 		}
-		seen, err := a.visitors(ctx, top, cell.Region)
+		seen, err := a.visitors(ctx, top, cell)
 		if err != nil {
 			return err
 		}
@@ -165,6 +165,9 @@ func (a *App) refuseServing(ctx context.Context, top topology.Topology) error {
 				Cause: fmt.Errorf("destroy: %s served %d request(s) in the last %v; the newest: %s", cell.Region, seen.Requests, a.Config.Retire.Quiet, strings.Join(seen.Sample, " ")),
 				Next:  "move its users elsewhere, then: tapctl destroy",
 			}
+		}
+		if seen.Unlogged(a.Config.Retire.MaxRequests) {
+			return &Refused{Cause: fmt.Errorf("destroy: %s: %s", cell.Region, deadLog(seen, a.Config.Retire.Quiet)), Next: deadLogNext(a.Config.Retire.Quiet, "tapctl destroy")}
 		}
 	}
 	return nil

@@ -52,8 +52,11 @@ func RetireGates(f RetireFacts) []Gate {
 	default:
 		g := Gate{Name: "blue is quiet", OK: f.Visitors.Requests <= f.MaxRequests, Next: "find out who still holds blue's addresses, then: tapctl retire",
 			Detail: fmt.Sprintf("%d request(s) in the last %v, at most %d allowed", f.Visitors.Requests, f.Quiet, f.MaxRequests)}
-		if !g.OK {
+		switch {
+		case !g.OK:
 			g.Detail += "; the newest: " + strings.Join(f.Visitors.Sample, " ")
+		case f.Visitors.Unlogged(f.MaxRequests):
+			g.OK, g.Detail, g.Next = false, deadLog(f.Visitors, f.Quiet), deadLogNext(f.Quiet, "tapctl retire")
 		}
 		gates = append(gates, g)
 	}
@@ -178,7 +181,7 @@ func (a *App) retireFacts(ctx context.Context, control *awsapi.Control, top topo
 		return facts, err
 	}
 	if !facts.External && !top.Retired {
-		if facts.Visitors, err = a.visitors(ctx, top, top.Source.Region); err != nil {
+		if facts.Visitors, err = a.visitors(ctx, top, top.Source); err != nil {
 			return facts, err
 		}
 	}
@@ -205,10 +208,26 @@ const healthWindow = 5 * time.Minute
 // good minute is no health.
 const healthMinutes = 3
 
-// visitors are the users' requests at a region's cell in the quiet window.
-func (a *App) visitors(ctx context.Context, top topology.Topology, region string) (awsapi.Visitors, error) {
-	now := a.Clock.Now()
-	return a.Clients.Visitors(ctx, region, infra.AccessLog(a.Config), top.HealthPath, now.Add(-a.Config.Retire.Quiet), now)
+// visitors are the users' requests at a cell in the quiet window. Where nobody
+// is seen, API Gateway's own count says whether the log would show them; of a
+// cell that no deploy has finished the API is not known, and nobody asks.
+func (a *App) visitors(ctx context.Context, top topology.Topology, cell topology.Cell) (awsapi.Visitors, error) {
+	now, group := a.Clock.Now(), infra.AccessLog(a.Config)
+	since := now.Add(-a.Config.Retire.Quiet)
+	seen, err := a.Clients.Visitors(ctx, cell.Region, group, top.HealthPath, since, now)
+	if err != nil || seen.Requests > a.Config.Retire.MaxRequests || cell.RestAPI == "" {
+		return seen, err
+	}
+	return a.Clients.Logged(ctx, seen, cell, a.Config.Name("api"), group, since, now)
+}
+
+func deadLog(v awsapi.Visitors, quiet time.Duration) string {
+	return fmt.Sprintf("the access log has %d line(s) of the %d request(s) that API Gateway counted in the last %v: whether they are users', nobody can tell",
+		v.Lines, v.Counted, quiet)
+}
+
+func deadLogNext(quiet time.Duration, command string) string {
+	return fmt.Sprintf("tapctl deploy --cell all, which puts the log right, and in %v: %s; where you know that nobody is there, retire.max_requests above that count", quiet, command)
 }
 
 func (a *App) retire(ctx context.Context, top topology.Topology, runner infra.Runner, held *awsapi.Held) (infra.Counts, error) {

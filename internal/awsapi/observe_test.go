@@ -3,6 +3,11 @@ package awsapi_test
 import (
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+
+	"github.com/tapctl/tapctl/internal/awsapi"
 )
 
 // minute records a value in the middle of the minute that began so long ago.
@@ -56,5 +61,52 @@ func TestReplicationLag(t *testing.T) {
 	w.minute(3, blueRegion, "AWS/DynamoDB", "ReplicationLatency", toBlue, 9000) // the other way
 	if got, found := lag(); !found || got != 1900*time.Millisecond {
 		t.Errorf("%v (found %v), want the longest: 1.9 s", got, found)
+	}
+}
+
+// Silence is evidence only where the log would have told: API Gateway's own
+// count is what a dead one is found by.
+func TestADeadAccessLogIsNoSilence(t *testing.T) {
+	t.Parallel()
+	const group = "/tapctl/Shop-prod-api/access"
+	w := newDeployed(t)
+	w.clock.Advance(time.Hour)
+	now := w.clock.Now()
+	cell := w.top.Target
+	seen := func() awsapi.Visitors {
+		t.Helper()
+		w.clock.Advance(time.Second) // FilterLogEvents has a quota
+		return ok[awsapi.Visitors](t)(w.clients.Logged(t.Context(), awsapi.Visitors{}, cell, "Shop-prod-api", group, now.Add(-15*time.Minute), now))
+	}
+	if got := seen(); got.Unlogged(5) {
+		t.Errorf("nobody came: %+v", got)
+	}
+	prod := map[string]string{"ApiName": "Shop-prod-api", "Stage": "prod"}
+	w.minute(70, greenRegion, "AWS/ApiGateway", "Count", prod, 100) // the stage is 60 minutes old
+	if got := ok[awsapi.Visitors](t)(w.clients.Logged(t.Context(), awsapi.Visitors{}, cell, "Shop-prod-api", group, now.Add(-2*time.Hour), now)); got.Counted != 0 {
+		t.Errorf("an earlier stage of the name is counted: %+v", got)
+	}
+	for range 20 {
+		w.minute(3, greenRegion, "AWS/ApiGateway", "Count", prod, 1)
+	}
+	w.minute(20, greenRegion, "AWS/ApiGateway", "Count", prod, 1) // before the window
+	if got := seen(); got.Counted != 20 || !got.Unlogged(5) {
+		t.Errorf("the log group is gone, and 20 requests were counted: %+v", got)
+	}
+	ok[*cloudwatchlogs.CreateLogGroupOutput](t)(w.clients.Logs(greenRegion).CreateLogGroup(t.Context(), &cloudwatchlogs.CreateLogGroupInput{LogGroupName: aws.String(group)}))
+	if got := seen(); !got.Unlogged(5) {
+		t.Errorf("the log is empty, and 20 requests were counted: %+v", got)
+	}
+	for range 10 {
+		if err := w.logs.Deliver(now.Add(-3*time.Minute), now.Add(-3*time.Minute), greenRegion, group, "s", `{"path":"/healthz"}`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := seen(); got.Lines != 10 || got.Unlogged(5) {
+		t.Errorf("half of them are in the log: %+v", got)
+	}
+	cell.Stage = "gone"
+	if got := seen(); got.Counted != 0 {
+		t.Errorf("a stage that is gone serves nobody: %+v", got)
 	}
 }
