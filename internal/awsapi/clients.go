@@ -44,6 +44,8 @@ type Clients struct {
 	// name for each bucket, nor for the hosts that the SDK puts a prefix to.
 	oneAddress bool
 	peek       *peek
+	// patient waits for an answer as long as the call's context does.
+	patient aws.HTTPClient
 }
 
 // Calls is how many requests were sent to AWS, retries included.
@@ -106,7 +108,11 @@ func Load(ctx context.Context, c config.AWS) (*Clients, error) {
 				return next.HandleFinalize(ctx, in)
 			}), middleware.After)
 	})
-	return &Clients{base, calls, c.EndpointURL != "", &peek{chain: look, cache: cache, last: clock.Real{}.Now()}}, nil
+	patient := base.HTTPClient
+	if client, ok := patient.(*awshttp.BuildableClient); ok { // AWS_CA_BUNDLE included
+		patient = client.WithTransportOptions(func(t *http.Transport) { t.ResponseHeaderTimeout = 0 })
+	}
+	return &Clients{base, calls, c.EndpointURL != "", &peek{chain: look, cache: cache, last: clock.Real{}.Now()}, patient}, nil
 }
 
 type unlimited struct{}

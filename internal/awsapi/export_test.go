@@ -1,6 +1,15 @@
 package awsapi
 
-import "time"
+import (
+	"time"
+
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+)
+
+// InvokePatience bounds an invocation's answer beside its context; 0 is no bound.
+func (c *Clients) InvokePatience() time.Duration {
+	return c.patient.(*awshttp.BuildableClient).GetTransport().ResponseHeaderTimeout
+}
 
 // SetPatience bounds Read by something that a test can wait for.
 func (t *Traffic) SetPatience(d time.Duration) { t.patience = d }
