@@ -170,8 +170,10 @@ func (c *cell) stage() error {
 		return err
 	}
 	// API Gateway writes canary requests to a group of this name and would
-	// create it without retention.
-	if _, err := c.logGroup("access-canary", topology.CanaryLog(access)); err != nil {
+	// create it without retention and key, so that ours could not be made: it is
+	// there before the stage.
+	canary, err := c.logGroup("access-canary", topology.CanaryLog(access))
+	if err != nil {
 		return err
 	}
 	args := &apigateway.StageArgs{
@@ -188,7 +190,7 @@ func (c *cell) stage() error {
 			UseStageCache:          pulumi.Bool(false),
 		}
 	}
-	if c.rest.stage, err = apigateway.NewStage(c.ctx, "prod", args, c.in()...); err != nil {
+	if c.rest.stage, err = apigateway.NewStage(c.ctx, "prod", args, c.in(pulumi.DependsOn([]pulumi.Resource{canary}))...); err != nil {
 		return err
 	}
 	for _, fn := range []*function{c.api, c.forward} {

@@ -328,7 +328,11 @@ func TestStageKeepsWhatIsLive(t *testing.T) {
 func TestStageLogs(t *testing.T) {
 	t.Parallel()
 	w := provision(t, infra.CellProgram(cellInput(t, topology.Green)))
-	access, _ := w.one(t, "apigateway/stage:Stage", "prod").Inputs["accessLogSettings"].(map[string]any)
+	stage := w.one(t, "apigateway/stage:Stage", "prod")
+	if !slices.Contains(stage.After, "logs-access-canary") {
+		t.Errorf("API Gateway would make the canary's log group before ours: %v", stage.After)
+	}
+	access, _ := stage.Inputs["accessLogSettings"].(map[string]any)
 	if want := "arn:aws:logs:" + greenRegion + ":" + account + ":log-group:/tapctl/Shop-prod-api/access"; access["destinationArn"] != want {
 		t.Errorf("access log goes to %v, want %s", access["destinationArn"], want)
 	}
