@@ -175,6 +175,27 @@ func TestTheCIRoleReachesThePulumiState(t *testing.T) {
 	}
 }
 
+// The zone is everybody's: the role changes the environment's own names in it.
+func TestTheCIRoleChangesItsOwnRecordsAlone(t *testing.T) {
+	t.Parallel()
+	may, hosted := mays(t, settings(), nil), "arn:aws:route53:::hostedzone/"+zone
+	for name, want := range map[string]bool{
+		"api.example.com": true, "eu-west-1.api.example.com": true, "eu-central-1.api.example.com": true,
+		"_check.api.example.com": true, "_check.eu-west-1.api.example.com": true,
+		"example.com": false, "www.example.com": false, "us-east-1.api.example.com": false, "_check.example.com": false, "xapi.example.com": false, "_dmarc.example.com": false,
+	} {
+		if got := may("route53:ChangeResourceRecordSets", hosted, "route53:ChangeResourceRecordSetsNormalizedRecordNames="+name); got != want {
+			t.Errorf("records of %s: allowed %v", name, got)
+		}
+	}
+	if may("route53:ChangeResourceRecordSets", hosted) {
+		t.Error("a change of no name is allowed")
+	}
+	if !may("route53:ListResourceRecordSets", hosted) {
+		t.Error("the records cannot be read")
+	}
+}
+
 // policyMax is IAM's limit of a managed policy, in characters that are no white
 // space; policiesMax is how many a role may have by default.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html

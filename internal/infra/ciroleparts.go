@@ -47,7 +47,12 @@ func (d deployRights) edge(c config.Config, zoneID string) []statement {
 	return []statement{
 		// REST APIs and domain names are known by ids that AWS chooses.
 		allow("APIs", d.apis(c), "apigateway:GET", "apigateway:POST", "apigateway:PUT", "apigateway:PATCH", "apigateway:DELETE", "apigateway:UpdateRestApiPolicy"),
-		allow("Zone", []string{zone}, "route53:ChangeResourceRecordSets", "route53:ListResourceRecordSets", "route53:GetHostedZone"),
+		allow("Records", []string{zone}, "route53:ChangeResourceRecordSets").when(map[string]any{
+			"ForAllValues:StringLike": map[string]any{"route53:ChangeResourceRecordSetsNormalizedRecordNames": d.records(c)},
+			// ForAllValues is true of an empty set as well.
+			"Null": map[string]any{"route53:ChangeResourceRecordSetsNormalizedRecordNames": "false"},
+		}),
+		allow("Zone", []string{zone}, "route53:ListResourceRecordSets", "route53:GetHostedZone"),
 		allow("Sync", []string{"arn:aws:route53:::change/*"}, "route53:GetChange"),
 		allow("HealthChecks", []string{"arn:aws:route53:::healthcheck/*"},
 			"route53:GetHealthCheck", "route53:UpdateHealthCheck", "route53:DeleteHealthCheck", "route53:ChangeTagsForResource", "route53:ListTagsForResource"),
@@ -55,6 +60,17 @@ func (d deployRights) edge(c config.Config, zoneID string) []statement {
 			"acm:DescribeCertificate", "acm:DeleteCertificate", "acm:AddTagsToCertificate", "acm:ListTagsForCertificate"),
 		allow("Unnamed", []string{"*"}, "route53:ListHostedZonesByName", "route53:CreateHealthCheck", "acm:RequestCertificate"),
 	}
+}
+
+// records are the names in the zone that are the environment's: the public name,
+// the regions' own, and what ACM asks for below any of them.
+// https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/specifying-rrset-conditions.html
+func (d deployRights) records(c config.Config) []string {
+	names := []string{c.Domain.Name, "_*." + c.Domain.Name}
+	for _, region := range d.regions {
+		names = append(names, c.ProbeName(region))
+	}
+	return names
 }
 
 func (d deployRights) data() []statement {
