@@ -66,7 +66,10 @@ func (c *Clients) PublicRecords(ctx context.Context, zoneID, name string) (Recor
 
 func contentOf(record r53types.ResourceRecordSet) infra.ExternalRecord {
 	if a := record.AliasTarget; a != nil {
-		return infra.ExternalRecord{Alias: &infra.RegionalDomain{Name: strings.TrimSuffix(aws.ToString(a.DNSName), "."), ZoneID: aws.ToString(a.HostedZoneId)}}
+		return infra.ExternalRecord{
+			Alias:        &infra.RegionalDomain{Name: strings.TrimSuffix(aws.ToString(a.DNSName), "."), ZoneID: aws.ToString(a.HostedZoneId)},
+			TargetHealth: a.EvaluateTargetHealth,
+		}
 	}
 	external := infra.ExternalRecord{TTL: int(aws.ToInt64(record.TTL))}
 	for _, value := range record.ResourceRecords {

@@ -22,9 +22,11 @@ type RegionalDomain struct {
 // ExternalRecord is what blue's record holds where tapctl did not create blue:
 // an alias, or addresses with their TTL, per record type.
 type ExternalRecord struct {
-	Alias  *RegionalDomain
-	Values []string
-	TTL    int // seconds
+	Alias *RegionalDomain
+	// TargetHealth is the alias's EvaluateTargetHealth.
+	TargetHealth bool
+	Values       []string
+	TTL          int // seconds
 }
 
 // EdgeInput is what the records are built from.
@@ -158,7 +160,7 @@ func (e *edge) weighted(side topology.Side, kind string, check pulumi.StringPtrI
 			return nil, err
 		}
 	} else {
-		args.Aliases = e.alias(e.Public[side])
+		args.Aliases = e.alias(e.Public[side], false)
 	}
 	return route53.NewRecord(e.ctx, name, args, options...)
 }
@@ -169,7 +171,7 @@ func (e *edge) externalTarget(args *route53.RecordArgs, kind string) error {
 	case !ok:
 		return fmt.Errorf("edge: the external source has no %s record to take over", kind)
 	case target.Alias != nil:
-		args.Aliases = e.alias(*target.Alias)
+		args.Aliases = e.alias(*target.Alias, target.TargetHealth)
 	default:
 		args.Ttl = pulumi.Int(target.TTL)
 		args.Records = pulumi.ToStringArray(target.Values)
@@ -179,10 +181,11 @@ func (e *edge) externalTarget(args *route53.RecordArgs, kind string) error {
 
 // alias leads to an API Gateway domain. Its own health says nothing (AWS:
 // EvaluateTargetHealth "provides no operational benefit" there), the health
-// check on the record does.
-func (e *edge) alias(domain RegionalDomain) route53.RecordAliasArray {
+// check on the record does. What an external blue's alias says of it is kept:
+// destroy gives the record back as it was found.
+func (e *edge) alias(domain RegionalDomain, targetHealth bool) route53.RecordAliasArray {
 	return route53.RecordAliasArray{route53.RecordAliasArgs{
-		Name: pulumi.String(domain.Name), ZoneId: pulumi.String(domain.ZoneID), EvaluateTargetHealth: pulumi.Bool(false),
+		Name: pulumi.String(domain.Name), ZoneId: pulumi.String(domain.ZoneID), EvaluateTargetHealth: pulumi.Bool(targetHealth),
 	}}
 }
 
@@ -197,7 +200,7 @@ func (e *edge) probeRecords(side topology.Side) ([]pulumi.Resource, error) {
 		}
 		record, err := route53.NewRecord(e.ctx, name, &route53.RecordArgs{
 			ZoneId: pulumi.String(e.ZoneID), Name: pulumi.String(e.Config.ProbeName(e.region(side))), Type: pulumi.String(kind),
-			Aliases: e.alias(e.Probe[side]),
+			Aliases: e.alias(e.Probe[side], false),
 		}, e.options...)
 		if err != nil {
 			return nil, err

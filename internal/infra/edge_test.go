@@ -195,6 +195,8 @@ func TestExternalBlue(t *testing.T) {
 			map[string]any{"records": []any{"192.0.2.7"}, "ttl": 300.0}, map[string]any{"fqdn": "old.example.net", "port": 443.0, "resourcePath": "/healthz"}},
 		"alias": {config.External{AliasName: "d-old.example.net", AliasZone: "ZOLD"}, alias,
 			map[string]any{"aliases": []any{map[string]any{"name": "d-old.example.net", "zoneId": "ZOLD", "evaluateTargetHealth": false}}}, nil},
+		"alias that looks at its target": {config.External{AliasName: "d-old.example.net", AliasZone: "ZOLD"}, infra.ExternalRecord{Alias: alias.Alias, TargetHealth: true},
+			map[string]any{"aliases": []any{map[string]any{"name": "d-old.example.net", "zoneId": "ZOLD", "evaluateTargetHealth": true}}}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
