@@ -198,7 +198,9 @@ func (b *base) certificates() error {
 			return err
 		}
 		if public == nil {
-			if public, err = b.validationRecord("validation-public", certificate, b.Config.Domain.Name); err != nil {
+			// It is the same for every certificate of the name in this account,
+			// somebody else's too: it stays when base goes.
+			if public, err = b.validationRecord("validation-public", certificate, b.Config.Domain.Name, pulumi.RetainOnDelete(true)); err != nil {
 				return err
 			}
 		}
@@ -219,7 +221,11 @@ func (b *base) certificates() error {
 	return nil
 }
 
-func (b *base) validationRecord(resource string, certificate *acm.Certificate, name string) (*route53.Record, error) {
+// validationRecord is the record that ACM asks for, which is there already where
+// another certificate of the name has been validated in this account: its content
+// is the same.
+// https://docs.aws.amazon.com/acm/latest/userguide/dns-validation.html
+func (b *base) validationRecord(resource string, certificate *acm.Certificate, name string, options ...pulumi.ResourceOption) (*route53.Record, error) {
 	option := func(pick func(acm.CertificateDomainValidationOption) *string) pulumi.StringOutput {
 		return certificate.DomainValidationOptions.ApplyT(func(options []acm.CertificateDomainValidationOption) (string, error) {
 			for _, o := range options {
@@ -236,7 +242,9 @@ func (b *base) validationRecord(resource string, certificate *acm.Certificate, n
 		Type:    option(func(o acm.CertificateDomainValidationOption) *string { return o.ResourceRecordType }).ToStringOutput(),
 		Ttl:     pulumi.Int(300),
 		Records: pulumi.StringArray{option(func(o acm.CertificateDomainValidationOption) *string { return o.ResourceRecordValue })},
-	}, b.in(b.Config.TargetRegion)...)
+		// Pulumi would else insist on making it.
+		AllowOverwrite: pulumi.Bool(true),
+	}, b.in(b.Config.TargetRegion, options...)...)
 }
 
 // keyPolicy leaves the key to the account's IAM policies and lets CloudWatch

@@ -103,6 +103,10 @@ func TestCertificatesShareOneRecordForThePublicName(t *testing.T) {
 		if m.text("zoneId") != zone {
 			t.Errorf("%s is in zone %s", m.Name, m.text("zoneId"))
 		}
+		// Another certificate of the public name may have it and need it.
+		if m.Inputs["allowOverwrite"] != true || m.Retain != (m.Name == "validation-public") {
+			t.Errorf("%s: overwrites %v, stays %v", m.Name, m.Inputs["allowOverwrite"], m.Retain)
+		}
 	}
 	same(t, "validation records", map[string]string{
 		"_check.api.example.com":              "CNAME _api.example.com.acm",

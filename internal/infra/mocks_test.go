@@ -31,6 +31,7 @@ type made struct {
 	Region     string // of its provider; "" where it has the default one
 	Inputs     map[string]any
 	Protect    bool
+	Retain     bool     // it stays when the stack goes
 	After      []string // names of what it depends on
 }
 
@@ -70,7 +71,7 @@ func (w *world) NewResource(args pulumi.MockResourceArgs) (string, resource.Prop
 		w.endpoints[args.Name] = inputs["endpoints"]
 		return args.Name, args.Inputs, nil
 	}
-	m := made{Type: strings.TrimPrefix(args.TypeToken, "aws:"), Name: args.Name, Inputs: inputs, Protect: args.RegisterRPC.GetProtect()}
+	m := made{Type: strings.TrimPrefix(args.TypeToken, "aws:"), Name: args.Name, Inputs: inputs, Protect: args.RegisterRPC.GetProtect(), Retain: args.RegisterRPC.GetRetainOnDelete()}
 	if parts := strings.Split(args.Provider, "::"); len(parts) > 2 {
 		m.Region = w.regions[parts[len(parts)-2]]
 	}
