@@ -250,7 +250,21 @@ func (d *deployment) base(ctx context.Context) (infra.Base, error) {
 	if err != nil {
 		return infra.Base{}, err
 	}
-	return baseOf(result.Outputs), nil
+	return baseOf(result.Outputs), d.protectReplicas(ctx, true)
+}
+
+// protectReplicas turns the deletion protection of the replicas that are base's
+// on or off: Pulumi's table has an input for its own copy alone, and after a
+// migration the replica is what everybody is on. An adopted table's is its own
+// resource.
+func (d *deployment) protectReplicas(ctx context.Context, on bool) error {
+	c := d.Config
+	if c.Table.Adopt == "" {
+		if err := d.Clients.ProtectTable(ctx, c.TargetRegion, c.Name("items"), on); err != nil {
+			return err
+		}
+	}
+	return d.Clients.ProtectTable(ctx, c.SourceRegion, c.Name("control"), on)
 }
 
 func baseOf(o infra.Outputs) infra.Base {

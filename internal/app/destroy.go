@@ -231,7 +231,7 @@ func (d *deployment) destroyBase(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	if err := d.forgetCopies(); err != nil {
+	if err := errors.Join(d.protectReplicas(ctx, false), d.forgetCopies()); err != nil {
 		return err
 	}
 	return d.destroy(ctx, d.name("base"))

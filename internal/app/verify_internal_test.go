@@ -220,7 +220,7 @@ func TestFunctionStatesAndRoom(t *testing.T) {
 func TestTableChecks(t *testing.T) {
 	t.Parallel()
 	whole := func(other string) read[awsapi.TableState] {
-		return read[awsapi.TableState]{value: awsapi.TableState{Status: "ACTIVE", Replicas: map[string]string{other: "ACTIVE"}, Encrypted: true, Recovery: true}}
+		return read[awsapi.TableState]{value: awsapi.TableState{Status: "ACTIVE", Replicas: map[string]string{other: "ACTIVE"}, Encrypted: true, Recovery: true, Protected: true}}
 	}
 	for name, tt := range map[string]struct {
 		change func(*tableFacts)
@@ -229,9 +229,12 @@ func TestTableChecks(t *testing.T) {
 		"whole": {change: func(*tableFacts) {}},
 		"adopted, with its owner's choices": {func(f *tableFacts) {
 			f.adopted, f.states[0][0].value.Encrypted, f.states[0][0].value.Recovery = true, false, false
-		}, map[string]CheckResult{"encryption of items in b": CheckSkip, "recovery of items in b": CheckSkip}},
+		}, map[string]CheckResult{"encryption of items in b": CheckSkip, "recovery of items in b": CheckSkip, "protection of items in b": CheckSkip}},
+		"a replica that can be deleted": {func(f *tableFacts) { f.states[0][1].value.Protected = false }, map[string]CheckResult{"protection of items in g": CheckFail}},
+		"adopted, with a replica that can be": {func(f *tableFacts) { f.adopted, f.states[0][1].value.Protected = true, false },
+			map[string]CheckResult{"encryption of items in b": CheckSkip, "recovery of items in b": CheckSkip, "protection of items in b": CheckSkip, "protection of items in g": CheckSkip}},
 		"adopted, and its replica bare": {func(f *tableFacts) { f.adopted, f.states[0][1].value.Recovery = true, false },
-			map[string]CheckResult{"encryption of items in b": CheckSkip, "recovery of items in b": CheckSkip, "recovery of items in g": CheckFail}},
+			map[string]CheckResult{"encryption of items in b": CheckSkip, "recovery of items in b": CheckSkip, "protection of items in b": CheckSkip, "recovery of items in g": CheckFail}},
 		"a replica under way": {func(f *tableFacts) { f.states[0][0].value.Replicas["g"] = "CREATING" }, map[string]CheckResult{"items in b": CheckFail}},
 		"a third replica ill": {func(f *tableFacts) { f.states[0][0].value.Replicas["x"] = "REGION_DISABLED" }, map[string]CheckResult{"items in b": CheckFail}},
 		"updating":            {func(f *tableFacts) { f.states[1][1].value.Status = "UPDATING" }, map[string]CheckResult{"control in g": CheckFail}},
@@ -251,12 +254,12 @@ func TestTheKeyOfATable(t *testing.T) {
 		state awsapi.TableState
 		want  CheckResult
 	}{
-		"its region's":                          {tableFacts{keys: keys}, awsapi.TableState{Encrypted: true, Key: "kg"}, CheckOK},
-		"the other region's":                    {tableFacts{keys: keys}, awsapi.TableState{Encrypted: true, Key: "kb"}, CheckFail},
-		"AWS's":                                 {tableFacts{keys: keys}, awsapi.TableState{}, CheckFail},
-		"deployed before keys were kept":        {tableFacts{}, awsapi.TableState{Encrypted: true, Key: "any"}, CheckOK},
-		"an adopted table's replica, any":       {tableFacts{keys: keys, adopted: true}, awsapi.TableState{Encrypted: true, Key: "theirs"}, CheckOK},
-		"an adopted table's replica, not by us": {tableFacts{keys: keys, adopted: true}, awsapi.TableState{}, CheckFail},
+		"its region's":                      {tableFacts{keys: keys}, awsapi.TableState{Encrypted: true, Key: "kg"}, CheckOK},
+		"the other region's":                {tableFacts{keys: keys}, awsapi.TableState{Encrypted: true, Key: "kb"}, CheckFail},
+		"AWS's":                             {tableFacts{keys: keys}, awsapi.TableState{}, CheckFail},
+		"deployed before keys were kept":    {tableFacts{}, awsapi.TableState{Encrypted: true, Key: "any"}, CheckOK},
+		"an adopted table's replica, any":   {tableFacts{keys: keys, adopted: true}, awsapi.TableState{Encrypted: true, Key: "theirs"}, CheckOK},
+		"an adopted table's replica, AWS's": {tableFacts{keys: keys, adopted: true}, awsapi.TableState{}, CheckOK},
 	} {
 		if got := tt.facts.encrypted("encryption", tt.state, 0, "g"); got.Result != tt.want || (got.Result == CheckFail) != (got.Next != "") {
 			t.Errorf("%s: %+v, want %s", name, got, tt.want)

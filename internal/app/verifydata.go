@@ -45,7 +45,8 @@ func (f tableFacts) checks() []Check {
 	var checks []Check
 	for i, table := range f.tables {
 		for j, region := range f.regions {
-			names := []string{fmt.Sprintf("%s in %s", table, region), fmt.Sprintf("encryption of %s in %s", table, region), fmt.Sprintf("recovery of %s in %s", table, region)}
+			names := []string{fmt.Sprintf("%s in %s", table, region), fmt.Sprintf("encryption of %s in %s", table, region), fmt.Sprintf("recovery of %s in %s", table, region),
+				fmt.Sprintf("protection of %s in %s", table, region)}
 			state := f.states[i][j]
 			if state.err != nil {
 				checks = append(append(checks, unread(names[0], state.err)), allSkipped(names[1:], "the table was not read")...)
@@ -57,16 +58,32 @@ func (f tableFacts) checks() []Check {
 				continue
 			}
 			checks = append(checks, f.encrypted(names[1], state.value, i, region),
-				is(names[2], state.value.Recovery, "to any second of the last days", "point-in-time recovery is off"))
+				is(names[2], state.value.Recovery, "to any second of the last days", "point-in-time recovery is off"),
+				f.protected(names[3], state.value, i))
 		}
 	}
 	return checks
 }
 
+// protected is each copy's own. Who made an adopted table's replica is not known
+// here.
+func (f tableFacts) protected(name string, state awsapi.TableState, table int) Check {
+	switch {
+	case state.Protected:
+		return passed(name, "it cannot be deleted")
+	case f.adopted && table == 0:
+		return skipped(name, "it can be deleted, which is its owner's choice where the replica is not tapctl's")
+	default:
+		return failed(name, deployNext, "deletion protection is off")
+	}
+}
+
 // encrypted compares with the region's own key. Which one an adopted table's
-// replica has, its owner chose where it made the replica.
+// replica has, its owner chose with the table's, or where it made the replica.
 func (f tableFacts) encrypted(name string, state awsapi.TableState, table int, region string) Check {
 	switch want := f.keys[region]; {
+	case !state.Encrypted && f.adopted && table == 0:
+		return passed(name, "by a key that AWS owns, as its owner chose for the table")
 	case !state.Encrypted:
 		return failed(name, previewNext, "its key is AWS's, or none")
 	case want != "" && state.Key != want && !(f.adopted && table == 0):

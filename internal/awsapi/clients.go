@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -161,6 +162,9 @@ func (c *Clients) S3(region string) *s3.Client {
 func (c *Clients) SecretsManager(region string) *secretsmanager.Client {
 	return secretsmanager.NewFromConfig(c.in(region))
 }
+
+// KMS is that of the region.
+func (c *Clients) KMS(region string) *kms.Client { return kms.NewFromConfig(c.in(region)) }
 
 // Logs is CloudWatch Logs of the region. Two Live Tail sessions need a client
 // each: those of one client share a decoder without a lock (smithy-go v1.28.9).

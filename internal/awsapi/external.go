@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	ddbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
 	r53types "github.com/aws/aws-sdk-go-v2/service/route53/types"
 
@@ -108,7 +109,11 @@ func (c *Clients) AdoptedTable(ctx context.Context, name, source, target string)
 		return nil, trouble(step, err)
 	}
 	t := out.Table
-	table := &infra.AdoptedTable{Name: name, ARN: aws.ToString(t.TableArn), KeyARN: customerKey(t)}
+	key, err := c.customerKey(ctx, source, t)
+	if err != nil {
+		return nil, err
+	}
+	table := &infra.AdoptedTable{Name: name, ARN: aws.ToString(t.TableArn), KeyARN: key}
 	for _, replica := range t.Replicas {
 		table.HasReplica = table.HasReplica || aws.ToString(replica.RegionName) == target
 	}
@@ -116,6 +121,10 @@ func (c *Clients) AdoptedTable(ctx context.Context, name, source, target string)
 	if !table.HasReplica && (spec == nil || !aws.ToBool(spec.StreamEnabled) || spec.StreamViewType != ddbtypes.StreamViewTypeNewAndOldImages) {
 		return nil, fmt.Errorf("%s: a replica needs its stream on, with new and old images; turn it on with: aws dynamodb update-table --region %s --table-name %s --stream-specification StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES",
 			step, source, name)
+	}
+	if !table.HasReplica && (t.BillingModeSummary == nil || t.BillingModeSummary.BillingMode != ddbtypes.BillingModePayPerRequest) {
+		return nil, fmt.Errorf("%s: its capacity is provisioned, and a replica needs it on demand or scaled automatically; turn it to on demand with: aws dynamodb update-table --region %s --table-name %s --billing-mode PAY_PER_REQUEST, or where it is scaled, add the replica in %s yourself",
+			step, source, name, target)
 	}
 	if !table.HasReplica {
 		return table, nil
@@ -125,17 +134,36 @@ func (c *Clients) AdoptedTable(ctx context.Context, name, source, target string)
 	if err != nil {
 		return nil, trouble(step+": its replica in "+target, err)
 	}
-	table.ReplicaKeyARN = customerKey(replica.Table)
-	return table, nil
+	table.ReplicaKeyARN, err = c.customerKey(ctx, target, replica.Table)
+	return table, err
 }
 
 // customerKey is the key that a copy of a table is encrypted with, "" where it
-// is AWS's own.
-func customerKey(t *ddbtypes.TableDescription) string {
+// is AWS's own: one that it owns, which does not show, or the account's key of
+// this alias.
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.howitworks.html
+func (c *Clients) customerKey(ctx context.Context, region string, t *ddbtypes.TableDescription) (string, error) {
+	const managed = "alias/aws/dynamodb"
 	if t.SSEDescription == nil || t.SSEDescription.SSEType != ddbtypes.SSETypeKms {
-		return ""
+		return "", nil
 	}
-	return aws.ToString(t.SSEDescription.KMSMasterKeyArn)
+	key := aws.ToString(t.SSEDescription.KMSMasterKeyArn)
+	if strings.HasSuffix(key, ":"+managed) {
+		return "", nil
+	}
+	out, err := c.KMS(region).ListAliases(ctx, &kms.ListAliasesInput{KeyId: &key})
+	if code(err) == "NotFoundException" {
+		return key, nil // another account's
+	}
+	if err != nil {
+		return "", trouble("list the aliases of "+key, err)
+	}
+	for _, alias := range out.Aliases {
+		if aws.ToString(alias.AliasName) == managed {
+			return "", nil
+		}
+	}
+	return key, nil
 }
 
 // Retire deletes blue's records and leaves green's as the only ones, in one

@@ -24,6 +24,7 @@ type TableState struct {
 	Encrypted bool
 	Key       string // its ARN
 	Recovery  bool   // point-in-time recovery is on
+	Protected bool   // it cannot be deleted
 }
 
 // TableState reads one region's copy: neither recovery nor the key is told by
@@ -49,7 +50,7 @@ func (c *Clients) Replicas(ctx context.Context, region, table string) (TableStat
 	if err != nil {
 		return TableState{}, trouble("describe table "+table+" in "+region, err)
 	}
-	found := TableState{Status: string(out.Table.TableStatus), Replicas: map[string]string{}}
+	found := TableState{Status: string(out.Table.TableStatus), Replicas: map[string]string{}, Protected: aws.ToBool(out.Table.DeletionProtectionEnabled)}
 	if sse := out.Table.SSEDescription; sse != nil {
 		found.Encrypted, found.Key = sse.Status == ddbtypes.SSEStatusEnabled, aws.ToString(sse.KMSMasterKeyArn)
 	}

@@ -33,6 +33,7 @@ import (
 	localcw "github.com/tapctl/tapctl/internal/localaws/cloudwatch"
 	localddb "github.com/tapctl/tapctl/internal/localaws/dynamodb"
 	localiam "github.com/tapctl/tapctl/internal/localaws/iam"
+	localkms "github.com/tapctl/tapctl/internal/localaws/kms"
 	locallambda "github.com/tapctl/tapctl/internal/localaws/lambda"
 	locallogs "github.com/tapctl/tapctl/internal/localaws/logs"
 	localr53 "github.com/tapctl/tapctl/internal/localaws/route53"
@@ -122,6 +123,7 @@ func newWorld(t *testing.T) *world {
 	handlers := map[string]http.Handler{
 		"apigateway": w.gateway.Handler(),
 		"dynamodb":   w.dynamodb.Handler(),
+		"kms":        localkms.New(localkms.Options{Clock: w.clock}).Handler(),
 		"logs":       w.logs.Handler(),
 		"lambda":     locallambda.New(locallambda.Options{Clock: w.clock, Seed: 1}).Handler(),
 		"monitoring": w.cloudwatch.Handler(),
@@ -175,7 +177,7 @@ func protocolOf(service string) wire.Protocol {
 		return wire.QueryProtocol
 	case "monitoring":
 		return wire.CBORProtocol
-	case "dynamodb", "logs":
+	case "dynamodb", "kms", "logs":
 		return wire.JSONProtocol
 	default:
 		return wire.RESTJSONProtocol

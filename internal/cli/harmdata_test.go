@@ -29,12 +29,14 @@ func replica(table, home, away string) func(w *accountOf) func() {
 		update := func(u ddbtypes.ReplicationGroupUpdate) {
 			must[*dynamodb.UpdateTableOutput](w.ts)(w.tables(home).UpdateTable(w.ctx, &dynamodb.UpdateTableInput{TableName: &table, ReplicaUpdates: []ddbtypes.ReplicationGroupUpdate{u}}))
 		}
+		w.protection(table, away, false)
 		update(ddbtypes.ReplicationGroupUpdate{Delete: &ddbtypes.DeleteReplicationGroupMemberAction{RegionName: &away}})
 		return func() {
 			w.ts.Check(dynamodb.NewTableNotExistsWaiter(w.tables(away), fastWait).Wait(w.ctx, &dynamodb.DescribeTableInput{TableName: &table}, patience))
 			update(ddbtypes.ReplicationGroupUpdate{Create: &ddbtypes.CreateReplicationGroupMemberAction{RegionName: &away, KMSMasterKeyId: aws.String(w.top.Keys[away])}})
 			w.ts.Check(dynamodb.NewTableExistsWaiter(w.tables(away), func(o *dynamodb.TableExistsWaiterOptions) { o.MinDelay, o.MaxDelay = 1, 1 }).Wait(w.ctx, &dynamodb.DescribeTableInput{TableName: &table}, patience))
 			w.recovery(table, away, true)
+			w.protection(table, away, true)
 		}
 	}
 }
@@ -45,6 +47,10 @@ func (w *accountOf) recovery(table, region string, on bool) {
 	must[*dynamodb.UpdateContinuousBackupsOutput](w.ts)(w.tables(region).UpdateContinuousBackups(w.ctx, &dynamodb.UpdateContinuousBackupsInput{
 		TableName: &table, PointInTimeRecoverySpecification: &ddbtypes.PointInTimeRecoverySpecification{PointInTimeRecoveryEnabled: &on},
 	}))
+}
+
+func (w *accountOf) protection(table, region string, on bool) {
+	must[*dynamodb.UpdateTableOutput](w.ts)(w.tables(region).UpdateTable(w.ctx, &dynamodb.UpdateTableInput{TableName: &table, DeletionProtectionEnabled: &on}))
 }
 
 // sealed sets a table's encryption, once it can be.
@@ -82,6 +88,10 @@ func dataHarms(w *accountOf) []harm {
 				harm{name: "recovery of " + table, fails: []string{fmt.Sprintf("dynamodb/recovery of %s in %s", table, region)}, do: func(w *accountOf) func() {
 					w.recovery(table, region, false)
 					return func() { w.recovery(table, region, true) }
+				}},
+				harm{name: "protection of " + table, fails: []string{fmt.Sprintf("dynamodb/protection of %s in %s", table, region)}, do: func(w *accountOf) func() {
+					w.protection(table, region, false)
+					return func() { w.protection(table, region, true) }
 				}})
 		}
 		all = append(all, bucketHarms(w.top.Bucket[region], region)...)

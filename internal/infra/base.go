@@ -148,13 +148,20 @@ func (b *base) items() (pulumi.StringOutput, error) {
 		return name, nil
 	}
 	b.ctx.Export("adopted_replica", pulumi.String(adopted.Name))
-	_, err := dynamodb.NewTableReplica(b.ctx, "table-replica", &dynamodb.TableReplicaArgs{
-		GlobalTableArn: pulumi.String(adopted.ARN), KmsKeyArn: b.keys[b.Config.TargetRegion].Arn,
-		PointInTimeRecovery: pulumi.Bool(true), Tags: b.tags("application data"),
-	}, b.in(b.Config.TargetRegion)...)
+	args := &dynamodb.TableReplicaArgs{
+		GlobalTableArn:      pulumi.String(adopted.ARN),
+		PointInTimeRecovery: pulumi.Bool(true), DeletionProtectionEnabled: pulumi.Bool(!b.Unprotected), Tags: b.tags("application data"),
+	}
+	// All copies have the same kind of key: a customer's, AWS's, or none that shows.
+	if adopted.KeyARN != "" {
+		args.KmsKeyArn = b.keys[b.Config.TargetRegion].Arn
+	}
+	_, err := dynamodb.NewTableReplica(b.ctx, "table-replica", args, b.in(b.Config.TargetRegion)...)
 	return name, err
 }
 
+// table is a global table. The deletion protection of its replica, which is that
+// copy's own and has no input here, deploy sets.
 func (b *base) table(resource, name, home, replica, purpose string) (*dynamodb.Table, error) {
 	return dynamodb.NewTable(b.ctx, resource, &dynamodb.TableArgs{
 		Name:        pulumi.String(name),

@@ -139,7 +139,13 @@ func TestAdoptedTableIsOnlyGivenAReplica(t *testing.T) {
 	delete(replica.Inputs, "tags")
 	same(t, "replica", map[string]any{
 		"globalTableArn": in.Adopted.Table.ARN, "kmsKeyArn": "arn:aws:kms:" + greenRegion + ":" + account + ":key/key-" + greenRegion, "pointInTimeRecovery": true,
+		"deletionProtectionEnabled": true,
 	}, replica.Inputs)
+	in.Adopted.Table.KeyARN = ""
+	replica = provision(t, infra.BaseProgram(in)).one(t, "dynamodb/tableReplica:TableReplica", "table-replica")
+	if got, given := replica.Inputs["kmsKeyArn"]; given {
+		t.Errorf("the replica of a table under AWS's key has the key %v", got)
+	}
 	in.Adopted.Table.HasReplica = true
 	if got := provision(t, infra.BaseProgram(in)).of("dynamodb/tableReplica:TableReplica"); len(got) != 0 {
 		t.Errorf("a table that has its replica is given another: %v", got)

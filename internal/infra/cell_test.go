@@ -486,6 +486,7 @@ func TestAdoptedTableKey(t *testing.T) {
 	same(t, "blue, its own key", []string{"arn:orders-key"}, key(topology.Blue, "arn:orders-key"))
 	same(t, "blue, AWS's key", []string(nil), key(topology.Blue, ""))
 	same(t, "green, the key of the replica that tapctl makes", []string{"arn:green-key"}, key(topology.Green, "arn:orders-key"))
+	same(t, "green, a replica that tapctl makes of a table under AWS's key", []string(nil), key(topology.Green, ""))
 	same(t, "green, the key of a replica that was there", []string{"arn:theirs"}, key(topology.Green, "arn:orders-key", "arn:theirs"))
 	same(t, "green, a replica under AWS's key", []string(nil), key(topology.Green, "arn:orders-key", ""))
 	same(t, "blue, whatever the replica's", []string{"arn:orders-key"}, key(topology.Blue, "arn:orders-key", "arn:theirs"))

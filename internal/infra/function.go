@@ -118,6 +118,8 @@ func (c *cell) tableKey() string {
 		return adopted.KeyARN
 	case adopted != nil && adopted.HasReplica:
 		return adopted.ReplicaKeyARN
+	case adopted != nil && adopted.KeyARN == "":
+		return ""
 	}
 	return c.Base.KeyARN[c.Region()]
 }

@@ -241,6 +241,9 @@ func (s *Service) updateReplica(now time.Time, t *table, u types.ReplicationGrou
 		if _, member := t.group.replicas[region]; !ok || !member || region == t.region {
 			return validation("Replica in region %s does not exist", region)
 		}
+		if aws.ToBool(other.description.DeletionProtectionEnabled) {
+			return validation("Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.")
+		}
 		other.goneAt = now.Add(s.opts.CreateDelay)
 		delete(t.group.replicas, region)
 		t.updatedAt = other.goneAt
