@@ -47,8 +47,39 @@ func unfit(b awsapi.BucketState, rule, destination string) (why, next string) {
 	}
 }
 
-// adopt looks at the table that exists already and is to be used as it is.
+// adopt looks at what exists already and is to be used as it is.
 func (d *deployment) adopt(ctx context.Context) error {
+	if err := d.adoptTable(ctx); err != nil {
+		return err
+	}
+	return d.adoptLoggingRole(ctx)
+}
+
+// adoptLoggingRole reads the setting that is one for all of the account, in the
+// regions where base has not made it.
+func (d *deployment) adoptLoggingRole(ctx context.Context) error {
+	made, err := d.ask.Runner.Names(ctx, d.name("base"))
+	if err != nil {
+		return err
+	}
+	d.input.Adopted.LoggingRole = map[string]string{}
+	for _, region := range []string{d.Config.SourceRegion, d.Config.TargetRegion} {
+		if slices.Contains(made, infra.LoggingSetting(region)) {
+			continue
+		}
+		role, err := d.Clients.LoggingRole(ctx, region)
+		if err != nil {
+			return err
+		}
+		if role != "" {
+			d.input.Adopted.LoggingRole[region] = role
+			d.say(cutover.EventPlan, "API Gateway logs in %s with %s, which stays", region, role)
+		}
+	}
+	return nil
+}
+
+func (d *deployment) adoptTable(ctx context.Context) error {
 	c := d.Config
 	if c.Table.Adopt == "" {
 		return nil

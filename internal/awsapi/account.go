@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apigateway"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -110,4 +111,29 @@ func (c *Clients) RegionalDomain(ctx context.Context, region, name string) (infr
 		return infra.RegionalDomain{}, trouble("read custom domain "+name+" in "+region, err)
 	}
 	return infra.RegionalDomain{Name: aws.ToString(out.RegionalDomainName), ZoneID: aws.ToString(out.RegionalHostedZoneId)}, nil
+}
+
+// LoggingRole is the ARN of the role that the account's API Gateway logs with in
+// the region, "" where none is set or the one that is has gone. One that the
+// caller may not look at is taken to be there.
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-logging.html
+func (c *Clients) LoggingRole(ctx context.Context, region string) (string, error) {
+	step := "read API Gateway's logging role in " + region
+	out, err := c.APIGateway(region).GetAccount(ctx, &apigateway.GetAccountInput{})
+	if err != nil {
+		return "", trouble(step, err)
+	}
+	arn := aws.ToString(out.CloudwatchRoleArn)
+	if arn == "" {
+		return "", nil
+	}
+	name := arn[strings.LastIndex(arn, "/")+1:]
+	switch _, err := c.IAM().GetRole(ctx, &iam.GetRoleInput{RoleName: &name}); {
+	case err == nil, code(err) == "AccessDenied", code(err) == "AccessDeniedException":
+		return arn, nil
+	case code(err) == "NoSuchEntity":
+		return "", nil
+	default:
+		return "", trouble(step, err)
+	}
 }

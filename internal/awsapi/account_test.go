@@ -6,7 +6,9 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apigateway"
 	apitypes "github.com/aws/aws-sdk-go-v2/service/apigateway/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	r53types "github.com/aws/aws-sdk-go-v2/service/route53/types"
 
 	"github.com/tapctl/tapctl/internal/awsapi"
@@ -106,4 +108,31 @@ func TestLiveEdge(t *testing.T) {
 	d.change(r53types.Change{Action: r53types.ChangeActionUpsert, ResourceRecordSet: r})
 	_, err := d.clients.LiveEdge(t.Context(), d.top.ZoneID, public)
 	wantError(t, err, `a third record "purple" shares the name`)
+}
+
+func TestLoggingRole(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	role := func() string {
+		t.Helper()
+		return ok[string](t)(w.clients.LoggingRole(t.Context(), greenRegion))
+	}
+	if got := role(); got != "" {
+		t.Errorf("none is set: %q", got)
+	}
+	const arn = "arn:aws:iam::000000000000:role/logging"
+	ok[*apigateway.UpdateAccountOutput](t)(w.clients.APIGateway(greenRegion).UpdateAccount(t.Context(), &apigateway.UpdateAccountInput{
+		PatchOperations: []apitypes.PatchOperation{{Op: apitypes.OpReplace, Path: aws.String("/cloudwatchRoleArn"), Value: aws.String(arn)}},
+	}))
+	if got := role(); got != "" {
+		t.Errorf("the role is gone: %q", got)
+	}
+	ok[*iam.CreateRoleOutput](t)(w.clients.IAM().CreateRole(t.Context(), &iam.CreateRoleInput{RoleName: aws.String("logging"), AssumeRolePolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"apigateway.amazonaws.com"},"Action":"sts:AssumeRole"}]}`)}))
+	if got := role(); got != arn {
+		t.Errorf("got %q, want %s", got, arn)
+	}
+	w.refuse("iam")
+	if got := role(); got != arn {
+		t.Errorf("a role that may not be looked at: %q", got)
+	}
 }

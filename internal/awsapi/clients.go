@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
@@ -162,6 +163,9 @@ func (c *Clients) S3(region string) *s3.Client {
 func (c *Clients) SecretsManager(region string) *secretsmanager.Client {
 	return secretsmanager.NewFromConfig(c.in(region))
 }
+
+// IAM is the one IAM.
+func (c *Clients) IAM() *iam.Client { return iam.NewFromConfig(c.in(globalRegion)) }
 
 // KMS is that of the region.
 func (c *Clients) KMS(region string) *kms.Client { return kms.NewFromConfig(c.in(region)) }

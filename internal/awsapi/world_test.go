@@ -120,6 +120,7 @@ func newWorld(t *testing.T) *world {
 		},
 		AddressOf: func(string) (netip.Addr, bool) { return netip.MustParseAddr("127.0.0.1"), true },
 	})
+	people := localiam.New(localiam.Options{Clock: w.clock}).Handler()
 	handlers := map[string]http.Handler{
 		"apigateway": w.gateway.Handler(),
 		"dynamodb":   w.dynamodb.Handler(),
@@ -128,7 +129,8 @@ func newWorld(t *testing.T) *world {
 		"lambda":     locallambda.New(locallambda.Options{Clock: w.clock, Seed: 1}).Handler(),
 		"monitoring": w.cloudwatch.Handler(),
 		"route53":    w.route53.Handler(),
-		"sts":        localiam.New(localiam.Options{Clock: w.clock}).Handler(),
+		"iam":        people,
+		"sts":        people,
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.serve(rw, r, handlers) }))
 	t.Cleanup(server.Close)
@@ -173,7 +175,7 @@ func protocolOf(service string) wire.Protocol {
 	switch service {
 	case "route53":
 		return wire.RESTXMLProtocol
-	case "sts":
+	case "iam", "sts":
 		return wire.QueryProtocol
 	case "monitoring":
 		return wire.CBORProtocol

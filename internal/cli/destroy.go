@@ -61,7 +61,7 @@ func (c *command) destroy(cmd *cobra.Command, ask app.DestroyAsk) error {
 	}
 	rest := fmt.Sprintf("base stays (tapctl destroy --base --confirm %s-base)", cfg.StackPrefix())
 	if ask.Base {
-		rest = "nothing is left, but for keys that wait 30 days for their deletion and the record that validates certificates of the public name; the secret's value is gone"
+		rest = "nothing is left, but for keys that wait 30 days for their deletion, the record that validates certificates of the public name and the role that API Gateway logs with; the secret's value is gone"
 	}
 	c.printf("destroyed: %d resource(s) deleted; %s\nnext: tapctl deploy\n", done.Changes.Delete, rest)
 	return nil

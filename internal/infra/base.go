@@ -45,37 +45,63 @@ func (b *base) in(region string, more ...pulumi.ResourceOption) []pulumi.Resourc
 	return append([]pulumi.ResourceOption{pulumi.Provider(b.providers[region]), pulumi.Protect(!b.Unprotected)}, more...)
 }
 
-// accountRole lets API Gateway write logs. The setting is one per account and
-// region, so no cell may own it.
+// accountRole lets API Gateway write logs. The setting is one for the account and
+// region, so no cell may own it, and where somebody else has made it, another
+// environment perhaps, it stays as it is.
 func (b *base) accountRole() error {
+	regions := slices.DeleteFunc(b.regions(), func(region string) bool { return b.Adopted.LoggingRole[region] != "" })
+	if len(regions) == 0 {
+		return nil
+	}
+	var role pulumi.StringInput
+	var after []pulumi.Resource
+	for _, region := range b.regions() { // a role is every region's
+		if theirs := b.Adopted.LoggingRole[region]; theirs != "" {
+			role = pulumi.String(theirs)
+		}
+	}
+	if role == nil {
+		made, attachment, err := b.loggingRole()
+		if err != nil {
+			return err
+		}
+		role, after = made.Arn, []pulumi.Resource{attachment}
+	}
+	for _, region := range regions {
+		if _, err := apigateway.NewAccount(b.ctx, LoggingSetting(region), &apigateway.AccountArgs{
+			CloudwatchRoleArn: role,
+		}, b.in(region, pulumi.DependsOn(after))...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// LoggingSetting is the resource of a region's setting.
+func LoggingSetting(region string) string { return "api-account-" + region }
+
+// loggingRole stays when base goes: the setting still names it, and whoever else
+// has an API in the account logs with it.
+func (b *base) loggingRole() (*iam.Role, *iam.RolePolicyAttachment, error) {
 	trust, err := trustPolicy("apigateway.amazonaws.com")
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
+	stays := b.in(b.Config.TargetRegion, pulumi.RetainOnDelete(true))
 	role, err := iam.NewRole(b.ctx, "api-logging", &iam.RoleArgs{
 		Name:             pulumi.String(b.Config.Name("api-logging")),
 		AssumeRolePolicy: pulumi.String(trust),
 		Description:      pulumi.String("API Gateway pushes its logs to CloudWatch with this role"),
 		Tags:             b.tags("API Gateway logging"),
-	}, b.in(b.Config.TargetRegion)...)
+	}, stays...)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	attachment, err := iam.NewRolePolicyAttachment(b.ctx, "api-logging", &iam.RolePolicyAttachmentArgs{
 		Role:      role.Name,
 		PolicyArn: pulumi.String("arn:aws:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs"),
-	}, b.in(b.Config.TargetRegion)...)
-	if err != nil {
-		return err
-	}
-	for _, region := range b.regions() {
-		if _, err := apigateway.NewAccount(b.ctx, "api-account-"+region, &apigateway.AccountArgs{
-			CloudwatchRoleArn: role.Arn,
-		}, b.in(region, pulumi.DependsOn([]pulumi.Resource{attachment}))...); err != nil {
-			return err
-		}
-	}
-	return nil
+	}, stays...)
+	return role, attachment, err
 }
 
 // keyPurpose is in the tags of the keys, by which a CI role knows them before

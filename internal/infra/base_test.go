@@ -78,6 +78,9 @@ func TestAccountRole(t *testing.T) {
 	same(t, "trust", []grant{{Effect: "Allow", Principal: map[string]any{"Service": "apigateway.amazonaws.com"}, Action: []string{"sts:AssumeRole"}}},
 		parsePolicy(t, role.text("assumeRolePolicy")).Statement)
 	attached := w.one(t, "iam/rolePolicyAttachment:RolePolicyAttachment", "api-logging")
+	if !role.Retain || !attached.Retain {
+		t.Errorf("the setting names a role that goes with base: %v, %v", role.Retain, attached.Retain)
+	}
 	same(t, "attached", "arn:aws:iam::aws:policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs", attached.text("policyArn"))
 	for _, region := range []string{blueRegion, greenRegion} {
 		set := w.one(t, "apigateway/account:Account", "api-account-"+region)
@@ -87,6 +90,31 @@ func TestAccountRole(t *testing.T) {
 		if !slices.Contains(set.After, "api-logging") {
 			t.Errorf("account setting of %s: API Gateway tries the role at once, so it must come after its rights: %v", region, set.After)
 		}
+	}
+}
+
+// The setting is the account's: whoever made it goes on logging with their role.
+func TestALoggingRoleThatIsThereStays(t *testing.T) {
+	t.Parallel()
+	const theirs = "arn:aws:iam::" + account + ":role/theirs"
+	for name, test := range map[string]struct {
+		live map[string]string
+		want map[string]string // region -> role that is set
+	}{
+		"in both regions": {map[string]string{blueRegion: theirs, greenRegion: theirs}, map[string]string{}},
+		"in one":          {map[string]string{blueRegion: theirs}, map[string]string{greenRegion: theirs}},
+	} {
+		in := input(settings())
+		in.Adopted.LoggingRole = test.live
+		w := provision(t, infra.BaseProgram(in))
+		if _, made := w.of("iam/role:Role")["api-logging"]; made {
+			t.Errorf("%s: another role is made", name)
+		}
+		got := map[string]string{}
+		for _, m := range w.of("apigateway/account:Account") {
+			got[m.Region] = m.text("cloudwatchRoleArn")
+		}
+		same(t, name, test.want, got)
 	}
 }
 

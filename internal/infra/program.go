@@ -34,6 +34,9 @@ type Input struct {
 // Adopted is what exists already and is used as it is.
 type Adopted struct {
 	Table *AdoptedTable // nil: the base stack has its own
+	// LoggingRole is the role that API Gateway's setting of a region names where
+	// this stack has not made the setting; none where nobody has.
+	LoggingRole map[string]string
 }
 
 // AdoptedTable is a table in the source region that somebody else owns.

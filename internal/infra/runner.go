@@ -178,8 +178,17 @@ func (r Runner) Outputs(ctx context.Context, stack string) (Outputs, error) {
 
 // Empty tells whether a stack has no resource, as one that does not exist.
 func (r Runner) Empty(ctx context.Context, stack string) (bool, error) {
+	names, err := r.Names(ctx, stack)
+	return err == nil && len(names) == 0, err
+}
+
+// Names are those of the resources that a stack has, of a half-way one too; none
+// where it does not exist.
+func (r Runner) Names(ctx context.Context, stack string) ([]string, error) {
 	var state struct {
-		Resources []json.RawMessage `json:"resources"`
+		Resources []struct {
+			URN string `json:"urn"`
+		} `json:"resources"`
 	}
 	_, err := r.operate(ctx, "read the state of", stack, nothing, func(ctx context.Context, s auto.Stack, _ chan<- events.EngineEvent) error {
 		exported, err := s.Export(ctx)
@@ -188,7 +197,12 @@ func (r Runner) Empty(ctx context.Context, stack string) (bool, error) {
 		}
 		return json.Unmarshal(exported.Deployment, &state)
 	})
-	return err == nil && len(state.Resources) == 0, err
+	var names []string
+	for _, resource := range state.Resources { // urn:pulumi:STACK::PROJECT::TYPE::NAME
+		parts := strings.SplitN(resource.URN, "::", 4)
+		names = append(names, parts[len(parts)-1])
+	}
+	return names, err
 }
 
 // nothing is the program of operations that run none.
