@@ -62,14 +62,15 @@ func (c *command) syncAssets(cmd *cobra.Command, ask app.SyncAsk) error {
 	if c.output == "json" {
 		return c.json(done)
 	}
-	verb := "synced"
+	verb, next := "synced", "tapctl status"
 	if ask.DryRun {
-		verb = "would sync"
+		verb, next = "would sync", "tapctl assets sync "+ask.Dir
 	}
 	c.printf("%s: %d uploaded (%d bytes), %d deleted, %d unchanged\n", verb, done.Uploaded, done.Bytes, done.Deleted, done.Same)
 	if done.WebsiteURL != "" {
 		c.printf("  website  %s\n", done.WebsiteURL)
 	}
+	c.printf("next: %s\n", next)
 	return nil
 }
 

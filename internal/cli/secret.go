@@ -37,10 +37,10 @@ read it again within function.secret_ttl.`,
 				return c.json(done)
 			}
 			if dryRun {
-				c.printf("would store %d byte(s) in %s\n", done.Bytes, done.ARN)
+				c.printf("would store %d byte(s) in %s\nnext: tapctl secret put\n", done.Bytes, done.ARN)
 				return nil
 			}
-			c.printf("stored version %s of %s\nread again by running functions within %v\n", done.Version, done.ARN, a.Config.Function.SecretTTL)
+			c.printf("stored version %s of %s\nread again by running functions within %v\nnext: tapctl status\n", done.Version, done.ARN, a.Config.Function.SecretTTL)
 			return nil
 		},
 	}

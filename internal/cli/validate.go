@@ -16,7 +16,7 @@ func (c *command) validateCommand() *cobra.Command {
 			if c.output == "json" {
 				return c.json(map[string]any{"valid": true, "config": c.configFile})
 			}
-			c.printf("%s is valid: %s-%s moves %s from %s to %s\n", c.configFile, cfg.TeamName, cfg.Environment, cfg.Domain.Name, cfg.SourceRegion, cfg.TargetRegion)
+			c.printf("%s is valid: %s-%s moves %s from %s to %s\nnext: tapctl preview, then tapctl deploy\n", c.configFile, cfg.TeamName, cfg.Environment, cfg.Domain.Name, cfg.SourceRegion, cfg.TargetRegion)
 			return nil
 		},
 	}

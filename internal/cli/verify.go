@@ -72,10 +72,10 @@ func (c *command) printTree(r app.VerifyReport) error {
 			}
 		}
 	}
-	verdict := "nothing stands in the way of a shift"
+	verdict, next := "nothing stands in the way of a shift", "tapctl plan, then tapctl shift"
 	if n := r.Failed(); n > 0 {
-		verdict = fmt.Sprintf("%d check(s) failed", n)
+		verdict, next = fmt.Sprintf("%d check(s) failed", n), "what the failed lines say, then tapctl verify"
 	}
-	c.printf("%s\n", verdict)
+	c.printf("%s\nnext: %s\n", verdict, next)
 	return nil
 }
