@@ -61,7 +61,7 @@ sim: ## simulate the cutover: SEEDS=1000000 many, FROM=n from there on
 	TAPCTL_SIM_SEEDS=$(or $(SEEDS),100000) TAPCTL_SIM_FROM=$(or $(FROM),0) $(GO) test -count=1 -timeout 24h -v -run 'TestSim$$' ./internal/cutover
 
 .PHONY: kill
-kill: build ## kill the built binary at every single call of a shift and a rollback (an hour)
+kill: build ## kill the built binary at every single call of a shift and a rollback (two hours)
 	TAPCTL_KILL_ALL=1 $(GO) test -count=1 -timeout 24h -v ./internal/kill
 
 .PHONY: golden
