@@ -289,7 +289,7 @@ func serveDNS(t *testing.T, top topology.Topology, n int64) (address string) {
 	ended := make(chan error, 1)
 	go func() { ended <- server.ActivateAndServe() }()
 	t.Cleanup(func() {
-		packets.Close() //nolint:errcheck // Non-fatal: the test is over.
+		packets.Close() // Non-fatal: the test is over.
 		<-ended
 	})
 	return packets.LocalAddr().String()

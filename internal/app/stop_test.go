@@ -139,7 +139,7 @@ func TestASignalEndsTheReceipt(t *testing.T) {
 		stop := make(chan struct{})
 		w.Stop = stop
 		packets := ok[net.PacketConn](t)(net.ListenPacket("udp", "127.0.0.1:0"))
-		t.Cleanup(func() { packets.Close() }) //nolint:errcheck // Non-fatal: the test is over.
+		t.Cleanup(func() { packets.Close() }) // Non-fatal: the test is over.
 		go func() {
 			if _, _, err := packets.ReadFrom(make([]byte, 512)); err == nil {
 				close(stop) // and never an answer

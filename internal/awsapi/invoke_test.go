@@ -37,7 +37,7 @@ func TestAnInvocationIsTriedOnce(t *testing.T) {
 					test.first(w, r)
 					return
 				}
-				w.Write([]byte(`{"statusCode":204}`)) //nolint:errcheck // the test's own server
+				w.Write([]byte(`{"statusCode":204}`)) // the test's own server
 			}))
 			defer server.Close()
 			clients := ok[*awsapi.Clients](t)(awsapi.Load(t.Context(), config.AWS{EndpointURL: server.URL}))

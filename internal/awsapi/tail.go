@@ -210,7 +210,7 @@ func (t *Tail) session(ctx context.Context) error {
 		return err
 	}
 	stream := out.GetStream()
-	defer stream.Close() //nolint:errcheck // Non-fatal: its error was read before.
+	defer stream.Close() // Non-fatal: its error was read before.
 	go t.watch(ctx, cancel)
 	t.use(byLiveTail)
 	sampled, asked, caught := 0, 0, false

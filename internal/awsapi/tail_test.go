@@ -52,7 +52,7 @@ func (w *tailed) run() {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		w.tail.Run(ctx) //nolint:errcheck // it is its context's
+		w.tail.Run(ctx) // it is its context's
 	}()
 	w.t.Cleanup(func() { cancel(); <-done })
 }

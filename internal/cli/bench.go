@@ -77,7 +77,7 @@ func (c *command) printHarm(rows []bench.Row) {
 				}
 				fmt.Fprintln(w)
 			}
-			w.Flush() //nolint:errcheck // Non-fatal: the reader has gone.
+			w.Flush() // Non-fatal: the reader has gone.
 			c.printf("\n")
 		}
 	}

@@ -348,6 +348,6 @@ func readableFile(path string) bool {
 	if err != nil {
 		return false
 	}
-	file.Close() //nolint:errcheck // Non-fatal: it was only looked at.
+	file.Close() // Non-fatal: it was only looked at.
 	return true
 }

@@ -75,7 +75,7 @@ func TestASignalEndsWhatOnlyAsks(t *testing.T) {
 	t.Parallel()
 	asked := make(chan struct{}, 100)
 	hangs := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		io.Copy(io.Discard, r.Body) //nolint:errcheck // Non-fatal: who has read all hears that the caller leaves.
+		io.Copy(io.Discard, r.Body) // Non-fatal: who has read all hears that the caller leaves.
 		asked <- struct{}{}
 		<-r.Context().Done()
 	}))

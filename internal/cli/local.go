@@ -98,7 +98,7 @@ func (c *command) localUp(cmd *cobra.Command, options localaws.Options, verbose 
 	c.printf("next, in another shell: eval \"$(tapctl local env)\"\n")
 	err = server.Wait()
 	// The next 'local env' must wait for the next 'local up'.
-	os.Remove(files.env) //nolint:errcheck // Non-fatal: env checks that it answers.
+	os.Remove(files.env) // Non-fatal: env checks that it answers.
 	return err
 }
 

@@ -94,12 +94,12 @@ func (c *command) rehearse(cmd *cobra.Command, ask rehearseAsk) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // Non-fatal: it is in the temporary folder.
+	defer os.RemoveAll(dir) // Non-fatal: it is in the temporary folder.
 	stage, plan, err := c.stage(ctx, dir, ask)
 	if err != nil {
 		return err
 	}
-	defer stage.server.Close() //nolint:errcheck // Non-fatal: the result is known by then.
+	defer stage.server.Close() // Non-fatal: the result is known by then.
 	scores, err := rehearse.Run(ctx, stage.Stage, plan)
 	if err != nil {
 		return err

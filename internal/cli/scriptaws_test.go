@@ -177,7 +177,7 @@ func fetch(ts *testscript.TestScript, neg bool, from string, args []string) {
 	for range times {
 		response, err := visitor(ts, from, args[0]).Get("https://" + args[0] + args[1])
 		ts.Check(err)
-		response.Body.Close() //nolint:errcheck // Non-fatal: only the status counts.
+		response.Body.Close() // Non-fatal: only the status counts.
 		if got := fmt.Sprint(response.StatusCode); (got == args[2]) == neg {
 			ts.Fatalf("%s%s from %s: %s, want %s", args[0], args[1], from, response.Status, args[2])
 		}

@@ -57,8 +57,8 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(p.cmd.Start())
 	go func() {
 		p.result = p.cmd.Wait()
-		out.Close()   //nolint:errcheck // Non-fatal: the process wrote it, not this one.
-		story.Close() //nolint:errcheck // Non-fatal: as above.
+		out.Close()   // Non-fatal: the process wrote it, not this one.
+		story.Close() // Non-fatal: as above.
 		close(p.done)
 	}()
 	ts.Value(processesKey{}).(processes)[args[0]] = p

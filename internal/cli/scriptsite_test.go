@@ -39,7 +39,7 @@ func site(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		slices.Reverse(body)
 		w.WriteHeader(siteStatus)
-		w.Write(body) //nolint:errcheck // the test's own server
+		w.Write(body) // the test's own server
 	}))
 	ts.Defer(server.Close)
 	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
@@ -91,7 +91,7 @@ func mirror(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		got, err := io.ReadAll(response.Body)
 		ts.Check(err)
-		response.Body.Close() //nolint:errcheck // Non-fatal: what was read counts.
+		response.Body.Close() // Non-fatal: what was read counts.
 		if response.StatusCode != siteStatus {
 			continue
 		}

@@ -123,7 +123,7 @@ func (c *command) owner() (owner, url string) {
 	// Two containers may share host name and process id; the same owner may
 	// take its own live lease, so no two runs may look the same.
 	unique := make([]byte, 4)
-	rand.Read(unique) //nolint:errcheck // crypto/rand never fails
+	rand.Read(unique) // crypto/rand never fails
 	owner = fmt.Sprintf("%s/%d-%x", host, os.Getpid(), unique)
 	switch {
 	case c.Env("GITHUB_RUN_ID") != "":

@@ -19,7 +19,7 @@ type batch struct {
 			Type          string
 			SetIdentifier string
 			Weight        *int64
-			HealthCheckId string //nolint:revive,staticcheck // as AWS spells it
+			HealthCheckId string // as AWS spells it
 		} `xml:"ResourceRecordSet"`
 	} `xml:"ChangeBatch>Changes>Change"`
 }

@@ -52,7 +52,7 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	pool.close()
 	cancel()
-	os.RemoveAll(dir) //nolint:errcheck // Non-fatal: it is in the temporary folder.
+	os.RemoveAll(dir) // Non-fatal: it is in the temporary folder.
 	os.Exit(code)
 }
 

@@ -123,7 +123,7 @@ func (p *worlds) close() {
 			w.users.Stop()
 		}
 		if w.server != nil {
-			w.server.Close() //nolint:errcheck // Non-fatal: the tests are over.
+			w.server.Close() // Non-fatal: the tests are over.
 		}
 	}
 }

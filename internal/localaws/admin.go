@@ -80,5 +80,5 @@ func (s *Server) adminHandler() http.Handler {
 func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(body) //nolint:errcheck // Non-fatal: the caller has gone.
+	json.NewEncoder(w).Encode(body) // Non-fatal: the caller has gone.
 }

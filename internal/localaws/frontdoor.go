@@ -109,12 +109,12 @@ func (d *frontDoors) close(grace time.Duration) {
 	defer d.mu.Unlock()
 	for _, server := range d.servers {
 		if grace == 0 {
-			server.Close() //nolint:errcheck // Non-fatal: the process ends.
+			server.Close() // Non-fatal: the process ends.
 			continue
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), grace)
 		if server.Shutdown(ctx) != nil {
-			server.Close() //nolint:errcheck // Non-fatal: as above.
+			server.Close() // Non-fatal: as above.
 		}
 		cancel()
 	}

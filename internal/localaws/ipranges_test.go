@@ -20,7 +20,7 @@ import (
 
 func published(t *testing.T, server *localaws.Server) map[string]netip.Prefix {
 	t.Helper()
-	response, err := http.Get(server.Env().Endpoint + localaws.IPRangesPath) //nolint:noctx // a test
+	response, err := http.Get(server.Env().Endpoint + localaws.IPRangesPath) // a test
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -107,12 +107,12 @@ func (s *Server) start() error {
 	}
 	s.world.Store(s.newWorld())
 	if s.doors, err = openDoors(s.log, liveDoor{s}, s.options.HTTPSPort, s.options.Regions); err != nil {
-		api.Close() //nolint:errcheck // Non-fatal: nothing was served yet.
+		api.Close() // Non-fatal: nothing was served yet.
 		return err
 	}
 	s.env.HTTPSPort = s.doors.port
 	if err := s.serveDNS(); err != nil {
-		api.Close() //nolint:errcheck // Non-fatal: as above.
+		api.Close() // Non-fatal: as above.
 		s.doors.close(0)
 		return err
 	}
@@ -132,7 +132,7 @@ func (s *Server) serveHTTP(listener net.Listener) {
 	s.done.Go(func() {
 		<-s.ctx.Done()
 		s.doors.close(time.Second)
-		server.Close() //nolint:errcheck // Non-fatal: the process ends.
+		server.Close() // Non-fatal: the process ends.
 		s.world.Load().close()
 	})
 }
@@ -149,7 +149,7 @@ func (s *Server) serveDNS() error {
 		}
 		address := packets.LocalAddr().String()
 		if stream, err = net.Listen("tcp", address); err != nil {
-			packets.Close() //nolint:errcheck // Non-fatal: another port is tried.
+			packets.Close() // Non-fatal: another port is tried.
 			continue
 		}
 		s.env.DNSServer = address
@@ -163,8 +163,8 @@ func (s *Server) serveDNS() error {
 		context.AfterFunc(s.ctx, func() {
 			// The sockets, not dns.Server.Shutdown: that refuses a server whose
 			// goroutine has not begun yet, which then serves for ever.
-			packets.Close() //nolint:errcheck // Non-fatal: the process ends.
-			stream.Close()  //nolint:errcheck // Non-fatal: as above.
+			packets.Close() // Non-fatal: the process ends.
+			stream.Close()  // Non-fatal: as above.
 		})
 		return nil
 	}

@@ -50,7 +50,7 @@ func inject(t *testing.T, server *localaws.Server, f fault.Fault) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := http.Post(server.Env().Endpoint+localaws.FaultsPath, "application/json", bytes.NewReader(body)) //nolint:noctx // a test
+	response, err := http.Post(server.Env().Endpoint+localaws.FaultsPath, "application/json", bytes.NewReader(body)) // a test
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func TestFaultsOfTheEndpoint(t *testing.T) {
 	if err := tables("eu-central-1"); code(err) != "ExpiredToken" {
 		t.Errorf("expired credentials: %v", err)
 	}
-	response, err := http.Post(server.Env().Endpoint+localaws.FaultsPath, "application/json", bytes.NewReader([]byte(`{"kind":"sabotage"}`))) //nolint:noctx // a test
+	response, err := http.Post(server.Env().Endpoint+localaws.FaultsPath, "application/json", bytes.NewReader([]byte(`{"kind":"sabotage"}`))) // a test
 	if err != nil {
 		t.Fatal(err)
 	}

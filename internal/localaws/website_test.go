@@ -74,7 +74,7 @@ func TestAWebsiteIsReachedByItsName(t *testing.T) {
 	if err != nil || response.StatusCode != http.StatusOK {
 		t.Fatal(response, err)
 	}
-	response.Body.Close() //nolint:errcheck // Non-fatal: it was answered.
+	response.Body.Close() // Non-fatal: it was answered.
 	if got, err := get(site, "/"); err == nil {
 		t.Errorf("its region is down: %d", got)
 	}

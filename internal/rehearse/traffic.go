@@ -187,7 +187,7 @@ func Seed(ctx context.Context, target Target) error {
 		if err != nil {
 			return fmt.Errorf("seed items: %w", err)
 		}
-		response.Body.Close() //nolint:errcheck // Non-fatal: the status is what counts.
+		response.Body.Close() // Non-fatal: the status is what counts.
 		if response.StatusCode != http.StatusCreated && response.StatusCode != http.StatusConflict {
 			return fmt.Errorf("seed items: POST /items: %s", response.Status)
 		}

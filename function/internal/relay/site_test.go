@@ -108,9 +108,9 @@ func TestSiteAnswers(t *testing.T) {
 		"text": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header()["Set-Cookie"] = []string{"a=1", "b=2"}
 			w.WriteHeader(http.StatusTeapot)
-			io.WriteString(w, "grüße") //nolint:errcheck // the test's own server
+			io.WriteString(w, "grüße") // the test's own server
 		}, events.APIGatewayProxyResponse{StatusCode: 418, MultiValueHeaders: map[string][]string{"Set-Cookie": {"a=1", "b=2"}}, Body: "grüße"}},
-		"bytes": {func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte{0xff, 0}) }, //nolint:errcheck // the test's own server
+		"bytes": {func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte{0xff, 0}) }, // the test's own server
 			events.APIGatewayProxyResponse{StatusCode: 200, Body: "/wA=", IsBase64Encoded: true}},
 		"a redirect is the user's to follow": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusSeeOther) },
 			events.APIGatewayProxyResponse{StatusCode: 303, MultiValueHeaders: map[string][]string{"Location": {"/elsewhere"}}}},
@@ -140,7 +140,7 @@ func TestSiteAnswers(t *testing.T) {
 func TestSitesPageStaysAsLargeAsItIs(t *testing.T) {
 	t.Parallel()
 	page := strings.Repeat("<&>", 1000)
-	h, _ := old(t, "", "", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, page) }) //nolint:errcheck // the test's own server
+	h, _ := old(t, "", "", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, page) }) // the test's own server
 	payload, err := h.Blue.Send(t.Context(), []byte(`{"httpMethod":"GET","path":"/"}`))
 	if err != nil || !strings.Contains(string(payload), page) {
 		t.Errorf("%v: %.80s", err, payload)
@@ -193,7 +193,7 @@ func TestSiteThatIsGone(t *testing.T) {
 func TestAnswerThatIsTooLarge(t *testing.T) {
 	t.Parallel()
 	h, _ := old(t, "", "", func(w http.ResponseWriter, _ *http.Request) {
-		w.Write(make([]byte, 5<<20)) //nolint:errcheck // the test's own server
+		w.Write(make([]byte, 5<<20)) // the test's own server
 	})
 	if got := send(t, h, events.APIGatewayProxyRequest{HTTPMethod: "POST", Path: "/"}); got.StatusCode != 502 {
 		t.Errorf("status %d", got.StatusCode)

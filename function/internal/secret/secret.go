@@ -65,7 +65,7 @@ func (k Key) String() string { return "secret version " + k.Version }
 
 // Format implements fmt.Formatter: some verbs would print the fields.
 func (k Key) Format(f fmt.State, _ rune) {
-	io.WriteString(f, k.String()) //nolint:errcheck // Non-fatal: fmt keeps the error.
+	io.WriteString(f, k.String()) // Non-fatal: fmt keeps the error.
 }
 
 // LogValue implements slog.LogValuer.

@@ -108,7 +108,7 @@ func (s *Service) draw(region string, kind fault.Kind, target string) (fault.Fau
 
 func newRequestID() string {
 	var b [16]byte
-	rand.Read(b[:]) //nolint:errcheck // crypto/rand never fails
+	rand.Read(b[:]) // crypto/rand never fails
 	text := hex.EncodeToString(b[:])
 	return strings.Join([]string{text[:8], text[8:12], text[12:16], text[16:20], text[20:]}, "-")
 }
@@ -251,7 +251,7 @@ func write(w http.ResponseWriter, a answer) {
 		header.Set("Content-Type", "application/json")
 	}
 	w.WriteHeader(a.status)
-	w.Write(a.body) //nolint:errcheck // Non-fatal: the client has gone.
+	w.Write(a.body) // Non-fatal: the client has gone.
 }
 
 // count records the request under both sets of dimensions AWS has. There is

@@ -128,7 +128,7 @@ func (s *Service) invocations(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("X-Amz-Log-Type") == "Tail" {
 		h.Set("X-Amz-Log-Result", base64.StdEncoding.EncodeToString(out.logTail))
 	}
-	w.Write(out.payload) //nolint:errcheck // Non-fatal: the caller has gone.
+	w.Write(out.payload) // Non-fatal: the caller has gone.
 }
 
 func (s *Service) invocation(req *request) (result, error) {

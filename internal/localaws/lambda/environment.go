@@ -144,7 +144,7 @@ func (x *executor) launch(e *environment, root string, env []string) error {
 		}
 		return err
 	}
-	go e.server.Serve(listener) //nolint:errcheck // ends with Close
+	go e.server.Serve(listener) // ends with Close
 	tracked := x.track(e)
 	go func() {
 		err := cmd.Wait()

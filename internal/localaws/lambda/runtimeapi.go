@@ -47,7 +47,7 @@ func (e *environment) next(w http.ResponseWriter, r *http.Request) {
 	if inv.clientContext != "" {
 		h.Set("Lambda-Runtime-Client-Context", inv.clientContext)
 	}
-	w.Write(inv.payload) //nolint:errcheck // Non-fatal: the bootstrap's end is noticed by its exit.
+	w.Write(inv.payload) // Non-fatal: the bootstrap's end is noticed by its exit.
 }
 
 // traceID has X-Ray's form; nothing is sampled.
@@ -98,5 +98,5 @@ func (e *environment) failInit(w http.ResponseWriter, r *http.Request) {
 func answer(w http.ResponseWriter, status int, body string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	io.WriteString(w, body) //nolint:errcheck // Non-fatal: as in next.
+	io.WriteString(w, body) // Non-fatal: as in next.
 }

@@ -66,7 +66,7 @@ func ServeWith(ctx context.Context, opts Options) (port int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("serve the aws provider: %w", err)
 	}
-	context.AfterFunc(ctx, func() { listener.Close() }) //nolint:errcheck // Non-fatal: the process is ending.
+	context.AfterFunc(ctx, func() { listener.Close() }) // Non-fatal: the process is ending.
 	go accept(ctx, listener, opts)
 	return listener.Addr().(*net.TCPAddr).Port, nil
 }
@@ -83,7 +83,7 @@ func accept(ctx context.Context, listener net.Listener, opts Options) {
 			pulumirpc.RegisterResourceProviderServer(server, attachable{plugin.NewProviderServer(&provider{opts: opts})})
 			stop := context.AfterFunc(ctx, server.Stop)
 			defer stop()
-			server.Serve(newSingle(conn)) //nolint:errcheck // Non-fatal: ends with the connection.
+			server.Serve(newSingle(conn)) // Non-fatal: ends with the connection.
 			server.Stop()
 		}()
 	}

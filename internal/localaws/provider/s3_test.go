@@ -156,7 +156,7 @@ func TestEngineKeepsBuckets(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		response.Body.Close() //nolint:errcheck // Non-fatal: it was answered.
+		response.Body.Close() // Non-fatal: it was answered.
 		if response.StatusCode != want {
 			t.Errorf("%s: %s, want %d", path, response.Status, want)
 		}

@@ -26,7 +26,7 @@ func (s *Service) ServeDNS(w dns.ResponseWriter, query *dns.Msg) {
 		}
 		answer.Truncate(size)
 	}
-	w.WriteMsg(answer) //nolint:errcheck // Non-fatal: the asker has gone.
+	w.WriteMsg(answer) // Non-fatal: the asker has gone.
 }
 
 // Answer is the reply to a query at a time.

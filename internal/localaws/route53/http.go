@@ -94,9 +94,9 @@ func (s *Service) handle(serve operation) http.Handler {
 func writeXML(w http.ResponseWriter, status int, root string, body any) {
 	w.Header().Set("Content-Type", "text/xml")
 	w.WriteHeader(status)
-	io.WriteString(w, xml.Header) //nolint:errcheck // Non-fatal: the caller has gone.
+	io.WriteString(w, xml.Header) // Non-fatal: the caller has gone.
 	start := xml.StartElement{Name: xml.Name{Local: root}, Attr: []xml.Attr{{Name: xml.Name{Local: "xmlns"}, Value: namespace}}}
-	xml.NewEncoder(w).EncodeElement(body, start) //nolint:errcheck // as above
+	xml.NewEncoder(w).EncodeElement(body, start) // as above
 }
 
 func decode(r *http.Request, into any) error {

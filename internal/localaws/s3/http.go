@@ -160,10 +160,10 @@ func WriteError(w http.ResponseWriter, r *http.Request, call wire.Call, err erro
 	encoder := xml.NewEncoder(w)
 	root := xml.StartElement{Name: xml.Name{Local: "Error"}}
 	element := func(name, value string) {
-		encoder.EncodeElement(value, xml.StartElement{Name: xml.Name{Local: name}}) //nolint:errcheck // Non-fatal: the caller has gone.
+		encoder.EncodeElement(value, xml.StartElement{Name: xml.Name{Local: name}}) // Non-fatal: the caller has gone.
 	}
-	io.WriteString(w, xml.Header) //nolint:errcheck // as above
-	encoder.EncodeToken(root)     //nolint:errcheck // as above
+	io.WriteString(w, xml.Header) // as above
+	encoder.EncodeToken(root)     // as above
 	element("Code", e.Code)
 	element("Message", e.Message)
 	for _, name := range slices.Sorted(maps.Keys(e.Fields)) {
@@ -173,8 +173,8 @@ func WriteError(w http.ResponseWriter, r *http.Request, call wire.Call, err erro
 	}
 	element("Resource", r.URL.Path)
 	element("RequestId", call.RequestID)
-	encoder.EncodeToken(root.End()) //nolint:errcheck // as above
-	encoder.Flush()                 //nolint:errcheck // as above
+	encoder.EncodeToken(root.End()) // as above
+	encoder.Flush()                 // as above
 }
 
 func (out reply) write(w http.ResponseWriter, r *request) {
@@ -185,7 +185,7 @@ func (out reply) write(w http.ResponseWriter, r *request) {
 		return
 	case out.text != "":
 		w.Header().Set("Content-Type", "application/json")
-		io.WriteString(w, out.text) //nolint:errcheck // Non-fatal: the caller has gone.
+		io.WriteString(w, out.text) // Non-fatal: the caller has gone.
 		return
 	}
 	status := out.status
@@ -198,12 +198,12 @@ func (out reply) write(w http.ResponseWriter, r *request) {
 	}
 	w.Header().Set("Content-Type", "application/xml")
 	w.WriteHeader(status)
-	io.WriteString(w, xml.Header) //nolint:errcheck // Non-fatal: the caller has gone.
+	io.WriteString(w, xml.Header) // Non-fatal: the caller has gone.
 	start := xml.StartElement{Name: xml.Name{Local: out.root}, Attr: []xml.Attr{{Name: xml.Name{Local: "xmlns"}, Value: namespace}}}
 	if out.body == nil {
 		out.body = struct{}{}
 	}
-	xml.NewEncoder(w).EncodeElement(out.body, start) //nolint:errcheck // as above
+	xml.NewEncoder(w).EncodeElement(out.body, start) // as above
 }
 
 // operation is one API operation.

@@ -163,7 +163,7 @@ func TestChunkedBodies(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		response.Body.Close() //nolint:errcheck // Non-fatal: it was answered.
+		response.Body.Close() // Non-fatal: it was answered.
 		if tt.code == "" && response.StatusCode != http.StatusOK || tt.code != "" && response.StatusCode != http.StatusBadRequest {
 			t.Errorf("%s: %s", tt.name, response.Status)
 		}

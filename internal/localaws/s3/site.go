@@ -106,7 +106,7 @@ func (s *Service) sitesError(w http.ResponseWriter, r *request, err error) {
 		w.Header().Del("Accept-Ranges")
 		w.WriteHeader(e.Status)
 		if r.Method != http.MethodHead {
-			w.Write(document.data) //nolint:errcheck // Non-fatal: the caller has gone.
+			w.Write(document.data) // Non-fatal: the caller has gone.
 		}
 		return
 	}
@@ -119,7 +119,7 @@ func (s *Service) sitesError(w http.ResponseWriter, r *request, err error) {
 	}
 	title := fmt.Sprintf("%d %s", e.Status, http.StatusText(e.Status))
 	fmt.Fprintf(w, "<html>\n<head><title>%s</title></head>\n<body>\n<h1>%s</h1>\n<ul>\n<li>Code: %s</li>\n<li>Message: %s</li>\n<li>RequestId: %s</li>\n</ul>\n</body>\n</html>\n",
-		title, title, html.EscapeString(e.Code), html.EscapeString(e.Message), html.EscapeString(r.call.RequestID)) //nolint:errcheck // as above
+		title, title, html.EscapeString(e.Code), html.EscapeString(e.Message), html.EscapeString(r.call.RequestID)) // as above
 }
 
 func (s *Service) errorDocument(r *request, e *wire.Error) *version {

@@ -99,7 +99,7 @@ func encodeJSON(w http.ResponseWriter, status int, body any) {
 		return
 	}
 	w.WriteHeader(status)
-	w.Write(encoded) //nolint:errcheck // Non-fatal: the caller has gone.
+	w.Write(encoded) // Non-fatal: the caller has gone.
 }
 
 // Query serves the AWS Query protocol: a form with Action, an XML answer. The
@@ -129,14 +129,14 @@ func Query(log *slog.Logger, namespace string, operations map[string]func(ctx co
 		w.WriteHeader(http.StatusOK)
 		encoder := xml.NewEncoder(w)
 		start := xml.StartElement{Name: xml.Name{Local: action + "Response"}, Attr: []xml.Attr{{Name: xml.Name{Local: "xmlns"}, Value: namespace}}}
-		encoder.EncodeToken(start) //nolint:errcheck // Non-fatal: the caller has gone.
+		encoder.EncodeToken(start) // Non-fatal: the caller has gone.
 		if result != nil {
-			encoder.EncodeElement(result, xml.StartElement{Name: xml.Name{Local: action + "Result"}}) //nolint:errcheck // as above
+			encoder.EncodeElement(result, xml.StartElement{Name: xml.Name{Local: action + "Result"}}) // as above
 		}
 		metadata := struct{ RequestId string }{call.RequestID}
-		encoder.EncodeElement(metadata, xml.StartElement{Name: xml.Name{Local: "ResponseMetadata"}}) //nolint:errcheck // as above
-		encoder.EncodeToken(start.End())                                                             //nolint:errcheck // as above
-		encoder.Flush()                                                                              //nolint:errcheck // as above
+		encoder.EncodeElement(metadata, xml.StartElement{Name: xml.Name{Local: "ResponseMetadata"}}) // as above
+		encoder.EncodeToken(start.End())                                                             // as above
+		encoder.Flush()                                                                              // as above
 	})
 }
 
@@ -158,7 +158,7 @@ func WriteXMLError(w http.ResponseWriter, call Call, namespace string, e *Error)
 	}{Namespace: namespace, Error: inner{kind, e.Code, e.Message}, RequestId: call.RequestID}
 	w.Header().Set("Content-Type", "text/xml")
 	w.WriteHeader(e.Status)
-	xml.NewEncoder(w).Encode(body) //nolint:errcheck // Non-fatal: the caller has gone.
+	xml.NewEncoder(w).Encode(body) // Non-fatal: the caller has gone.
 }
 
 // WriteRESTJSON answers a REST-JSON operation. body nil means an empty body.
@@ -201,7 +201,7 @@ func CBOR(log *slog.Logger, operations map[string]Operation) http.Handler {
 			return
 		}
 		w.WriteHeader(status)
-		w.Write(encoded) //nolint:errcheck // Non-fatal: the caller has gone.
+		w.Write(encoded) // Non-fatal: the caller has gone.
 	}
 	fail := func(w http.ResponseWriter, e *Error) {
 		// The service is query-compatible: older clients read the code here.
@@ -302,5 +302,5 @@ func refuseCBOR(w http.ResponseWriter, call Call, e *Error) {
 	w.Header().Set("X-Amzn-Requestid", call.RequestID)
 	w.Header().Set("X-Amzn-Query-Error", e.Code+";Sender")
 	w.WriteHeader(e.Status)
-	w.Write(encoded) //nolint:errcheck // Non-fatal: the caller has gone.
+	w.Write(encoded) // Non-fatal: the caller has gone.
 }
