@@ -314,15 +314,15 @@ func (c *command) printScores(scores []rehearse.Score, ask rehearseAsk, took tim
 	return nil
 }
 
-// restored says when the last user was well again.
+// restored says when the last user was harmed, before or after the decision.
 func restored(s rehearse.Score) string {
 	switch {
 	case s.Harmed == 0:
 		return "before any user was harmed"
 	case s.RestoreSeconds == nil:
-		return "never restored"
+		return "no end of the harm seen"
 	default:
-		return fmt.Sprintf("restored after %.0f s", *s.RestoreSeconds)
+		return fmt.Sprintf("last harm after %.0f s", *s.RestoreSeconds)
 	}
 }
 
