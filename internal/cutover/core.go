@@ -65,6 +65,9 @@ func judge(s State, o Observation) (State, []Action) {
 		return suspect(s, o, foreign)
 	}
 	s.ForeignSince = time.Time{}
+	if s.Phase == Turning && o.Live.DNS != s.Last.DNS {
+		s.Unsynced = true // where it is wanted, and by no call of this run's: a late one of another's
+	}
 	s.Last = o.Live
 	if o.Health.Verdict == health.Unhealthy {
 		return retreat(s, o, o.Health.Reason())
@@ -90,8 +93,8 @@ func absorbWrite(s State, o Observation) State {
 	case s.Phase == Retreating && o.Write.Error != "" && s.Want == s.Target:
 		// The weights may have moved, though the look before it, an old one,
 		// had them in place: the reply that named the change was lost, and the
-		// one that has a name is in sync already.
-		if !s.Unsynced {
+		// one that has a name is in sync already, or of the run before.
+		if !s.Unsynced || s.Tries == 1 {
 			s.Change = ""
 		}
 		s.Unsynced = true

@@ -214,3 +214,40 @@ func TestAReadingThatIsNoSettingStops(t *testing.T) {
 		t.Errorf("%s: %s", s.Phase, s.Reason)
 	}
 }
+
+// TestWeightsThatMoveByThemselvesAreWaitedFor: they stand where the step wants
+// them, but by a late call of another run, whose change has no name here.
+func TestWeightsThatMoveByThemselvesAreWaitedFor(t *testing.T) {
+	t.Parallel()
+	p := plan()
+	p.Steps = []cutover.Dials{{DNS: 30, Canary: 10}}
+	for dns, want := range map[cutover.Percent]cutover.Phase{0: cutover.Syncing, 30: cutover.Settling} {
+		at := found
+		at.DNS = dns
+		s := cutover.Start("test", at, p, start)
+		o := cutover.Observation{Now: start, Live: at, LiveKnown: true}
+		o.Live.DNS = 30
+		if next, _ := cutover.Next(s, o); next.Phase != want {
+			t.Errorf("from %v%%, found at 30%%: %s, want %s", dns, next.Phase, want)
+		}
+	}
+}
+
+// TestABlindRollbackForgetsTheChangeBefore: its first call may have made a newer
+// one, though its reply was lost.
+func TestABlindRollbackForgetsTheChangeBefore(t *testing.T) {
+	t.Parallel()
+	before := cutover.State{ID: "before", Phase: cutover.Syncing, Change: "C1", Unsynced: true, PhaseAt: start}
+	p := plan()
+	p.SyncTimeout = time.Hour
+	s := cutover.StartRetreat("new", cutover.Setting{Base: cutover.Forwarder}, p, start).Behind(before, start)
+	for i, o := range []cutover.Observation{
+		{}, {LiveKnown: true, Write: cutover.WriteResult{Sent: true, Error: "reply lost"}, InSync: true}, {LiveKnown: true, InSync: true},
+	} {
+		o.Now, o.Live = start.Add(time.Duration(i)*time.Minute), cutover.Setting{Base: cutover.Forwarder}
+		s, _ = cutover.Next(s, o)
+	}
+	if s.Phase != cutover.Retreating || s.Change != "" || !s.Unsynced {
+		t.Errorf("%s, change %q (%v)", s.Phase, s.Change, s.Unsynced)
+	}
+}
