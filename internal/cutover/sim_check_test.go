@@ -168,15 +168,17 @@ func (s *sim) checkWaits(p *proc, next cutover.State) {
 // checkSynced: a step settles, and a retreat ends, only once its weights are
 // everywhere.
 func (s *sim) checkSynced(p *proc) {
-	if w := s.writers[dnsDial]; w.proc != p && p.retreats {
-		return // a rollback that found the records at its target
-	}
-	if w := s.writers[dnsDial]; w.proc == nil || w.proc != p && w.at.After(p.sawAt.Add(-s.opt.staleness)) {
-		return // made since this run looked, by somebody else
-	}
-	if w := s.writers[dnsDial]; w.proc != p && w.at.After(s.table.raised[w.proc.token+1]) && !s.table.raised[w.proc.token+1].IsZero() {
-		s.seen["residual: a late write of an older token is not waited for"]++
-		return // no record names its change
+	if w := s.writers[dnsDial]; w.proc != p {
+		switch {
+		case p.retreats:
+			return // a rollback that found the records at its target
+		case w.proc == nil || w.at.After(p.sawAt.Add(-s.opt.staleness)):
+			return // made since this run looked, or by a person
+		}
+		if newer, given := s.table.raised[w.proc.token+1]; given && w.at.After(newer) {
+			s.seen["residual: a late write of an older token is not waited for"]++
+			return // no record names its change
+		}
 	}
 	id := fmt.Sprintf("C%d", len(s.insync))
 	// A leap of the clock passes for one pause between two looks.
